@@ -1,0 +1,177 @@
+//! Every event type that the ledger knows, with its newest version and its payload.
+//!
+//! The list below is the registry: a new event type is one line in it and one file in
+//! [`payload`](crate::payload). The door ([`crate::wire`]) decodes every payload before it lets an
+//! event in, and the folds decode it again when they read; both call [`decode`], so what is in the
+//! ledger can be folded. Types that start with `custom.` have no payload here: they are kept in the
+//! ledger and projected nowhere.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    payload,
+    refusal::{Code, Refusal},
+};
+
+/// What types start with that need no schema.
+pub const CUSTOM: &str = "custom.";
+
+/// A payload of an event type; what emitters send.
+pub trait EventData: Serialize + DeserializeOwned {
+    /// The event type, e.g. `run.started`.
+    const TYPE: &'static str;
+    /// The newest version of its schema, from 1.
+    const VERSION: i16;
+}
+
+/// An event type of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct EventType {
+    /// `<family>.<past-tense verb>`.
+    pub name: &'static str,
+    /// The newest version of its schema, from 1.
+    pub version: i16,
+    decode: fn(&str) -> Result<Payload, Refusal>,
+    #[cfg(feature = "schema")]
+    schema: fn() -> schemars::Schema,
+}
+
+impl EventType {
+    /// What stands before the first dot: `org`, `user`, `run`, `step`.
+    pub fn family(&self) -> &'static str {
+        family(self.name)
+    }
+
+    /// The JSON Schema of the payload's newest version; its `$id` is the event's `dataschema`.
+    #[cfg(feature = "schema")]
+    pub fn schema(&self) -> schemars::Schema {
+        let mut schema = (self.schema)();
+        schema.insert("$id".to_owned(), format!("urn:runledger:{}:{}", self.name, self.version).into());
+        schema.insert("title".to_owned(), self.name.into());
+        schema
+    }
+}
+
+macro_rules! catalogue {
+    ($($variant:ident = $name:literal $version:literal)+) => {
+        /// A decoded payload, in its newest version.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Payload {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $variant(payload::$variant),
+            )+
+            /// Of a type that starts with `custom.`: nothing is known of it, no fold takes it.
+            Custom,
+        }
+
+        $(
+            impl EventData for payload::$variant {
+                const TYPE: &'static str = $name;
+                const VERSION: i16 = $version;
+            }
+        )+
+
+        /// Every event type, family by family.
+        pub const EVENT_TYPES: &[EventType] = &[$(
+            EventType {
+                name: $name,
+                version: $version,
+                decode: |data| read(data).map(Payload::$variant),
+                #[cfg(feature = "schema")]
+                schema: || schemars::schema_for!(payload::$variant),
+            },
+        )+];
+    };
+}
+
+catalogue! {
+    OrgRegistered = "org.registered" 1
+    OrgUpdated = "org.updated" 1
+    OrgDeactivated = "org.deactivated" 1
+    UserRegistered = "user.registered" 1
+    UserUpdated = "user.updated" 1
+    UserDeactivated = "user.deactivated" 1
+    RunCreated = "run.created" 1
+    RunStarted = "run.started" 1
+    RunContextAdded = "run.context_added" 1
+    RunEndpointUsed = "run.endpoint_used" 1
+    RunCompleted = "run.completed" 1
+    RunFailed = "run.failed" 1
+    RunCancelled = "run.cancelled" 1
+    RunTimedOut = "run.timed_out" 1
+    StepCreated = "step.created" 1
+    StepStarted = "step.started" 1
+    StepRetried = "step.retried" 1
+    StepEventLogged = "step.event_logged" 1
+    StepScreenshotCaptured = "step.screenshot_captured" 1
+    StepCompleted = "step.completed" 1
+    StepFailed = "step.failed" 1
+    StepSkipped = "step.skipped" 1
+}
+
+/// The event type of this name, unless the catalogue does not have it.
+pub fn find(name: &str) -> Option<&'static EventType> {
+    EVENT_TYPES.iter().find(|event_type| event_type.name == name)
+}
+
+/// The family of an event type: what stands before the first dot.
+pub fn family(event_type: &str) -> &str {
+    event_type.split_once('.').map_or(event_type, |(family, _)| family)
+}
+
+/// The payload of an event of this type and version, as the newest version has it.
+///
+/// # Errors
+/// `unknown_type`, `unknown_version`, `invalid_event`, `invalid_id` and `number_out_of_range`; the
+/// reason names the JSON path.
+pub fn decode(event_type: &str, version: i16, data: &str) -> Result<Payload, Refusal> {
+    if version < 1 {
+        return Err(Refusal::new(Code::InvalidEvent, format!("there is no version {version}; versions count from 1")));
+    }
+    if event_type.strip_prefix(CUSTOM).is_some_and(|name| !name.is_empty()) {
+        return Ok(Payload::Custom);
+    }
+    let Some(known) = find(event_type) else {
+        let reason = format!(
+            "this version of runledger knows no event type {event_type:?}; correct it, let it start with `custom.`, \
+             or upgrade runledger"
+        );
+        return Err(Refusal::new(Code::UnknownType, reason));
+    };
+    if version > known.version {
+        let reason = format!(
+            "this version of runledger knows {event_type} up to version {}, not {version}; upgrade runledger",
+            known.version
+        );
+        return Err(Refusal::new(Code::UnknownVersion, reason));
+    }
+    // Every type is in its first version. The first type with a second one brings its upcaster,
+    // a function from version 1's data to version 2's, and it is called here.
+    (known.decode)(data)
+}
+
+fn read<T: DeserializeOwned>(data: &str) -> Result<T, Refusal> {
+    // serde would take an array for a struct, field by field.
+    if !data.trim_start().starts_with('{') {
+        return Err(Refusal::new(Code::InvalidEvent, "data is not an object; send an object"));
+    }
+    serde_json::from_str(data).map_err(|error| located::<T>(data).unwrap_or_else(|| Refusal::of_serde(&error)))
+}
+
+/// Reads again what could not be read, this time noting where; that would slow down every event.
+fn located<T: DeserializeOwned>(data: &str) -> Option<Refusal> {
+    let error = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(data)).err()?;
+    let path = error.path().to_string();
+    let at = if path == "." { "data".to_owned() } else { format!("data.{path}") };
+    let Refusal { code, reason } = Refusal::of_serde(error.inner());
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let reason = match missing {
+        Some(field) => format!("{at}.{field} is missing; this type requires it"),
+        None => format!("{at}: {reason}"),
+    };
+    Some(Refusal::new(code, reason))
+}
+
+#[cfg(test)]
+mod tests;

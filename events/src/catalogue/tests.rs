@@ -1,0 +1,162 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+const STEP: &str = "018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e21";
+
+fn refusal(event_type: &str, data: &str) -> (Code, String) {
+    let Refusal { code, reason } = decode(event_type, 1, data).unwrap_err();
+    (code, reason)
+}
+
+fn assert_refused(event_type: &str, data: &str, code: Code, path: &str) {
+    let (found, reason) = refusal(event_type, data);
+    assert_eq!(found, code, "{event_type} {data}: {reason}");
+    assert!(reason.contains(path), "{event_type} {data}: {reason}");
+}
+
+#[test]
+fn every_name_is_once_in_the_catalogue() {
+    let names: BTreeSet<_> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
+    assert_eq!(names.len(), EVENT_TYPES.len());
+    let families: BTreeSet<_> = EVENT_TYPES.iter().map(EventType::family).collect();
+    assert_eq!(families, BTreeSet::from(["org", "run", "step", "user"]));
+}
+
+#[test]
+fn a_payload_is_decoded_as_its_type() {
+    let data = format!(r#"{{"step_id":"{STEP}","attempt":2,"error_message":"no such member","more":[1]}}"#);
+    let Payload::StepFailed(failed) = decode("step.failed", 1, &data).unwrap() else { panic!() };
+    assert_eq!((failed.step_id.to_string().as_str(), failed.attempt), (STEP, 2));
+    assert_eq!(failed.error_message.as_str(), "no such member");
+    assert_eq!(failed.error_details, None);
+}
+
+#[test]
+fn an_explicit_null_of_an_optional_field_means_absent() {
+    let started =
+        format!(r#"{{"step_id":"{STEP}","attempt":null,"input_data":null,"step_number":null,"node_id":null}}"#);
+    let absent = format!(r#"{{"step_id":"{STEP}"}}"#);
+    assert_eq!(decode("step.started", 1, &started), decode("step.started", 1, &absent));
+    let nulls = r#"{"context":null,"channel":null,"legacy_trace_id":null,"created_by":null}"#;
+    assert_eq!(decode("run.created", 1, nulls), Ok(Payload::RunCreated(Default::default())));
+}
+
+#[test]
+fn a_missing_or_wrong_field_is_named_by_its_path() {
+    for (event_type, data, path) in [
+        ("step.created", "{}".to_owned(), "data.step_id"),
+        ("step.created", r#"{"step_id":5}"#.to_owned(), "data.step_id"),
+        ("step.created", r#"{"step_id":null}"#.to_owned(), "data.step_id"),
+        ("run.context_added", r#"{"context":[1]}"#.to_owned(), "data.context"),
+        ("run.context_added", r#"{"context":null}"#.to_owned(), "data.context"),
+        ("run.failed", r#"{"error_message":""}"#.to_owned(), "data.error_message"),
+        ("run.failed", r#"{"error_message":{"x":1}}"#.to_owned(), "data.error_message"),
+        ("run.failed", r#"{"error_message":{"$protected":1}}"#.to_owned(), "data.error_message"),
+        ("org.updated", r#"{"name":""}"#.to_owned(), "data.name"),
+        ("user.registered", r#"{"email":"a@b","roles":["x",1]}"#.to_owned(), "data.roles[1]"),
+        ("run.created", r#"{"workflow_revision":"1"}"#.to_owned(), "data.workflow_revision"),
+        ("run.created", r#"{"workflow_revision":1.5}"#.to_owned(), "data.workflow_revision"),
+        ("run.created", format!(r#"{{"channel":"{}"}}"#, "c".repeat(513)), "data.channel"),
+        ("run.endpoint_used", r#"{"endpoint":{"name":"x"}}"#.to_owned(), "endpoint_id"),
+        ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),
+        ("step.retried", format!(r#"{{"step_id":"{STEP}","attempt":0}}"#), "data.attempt"),
+        ("step.started", format!(r#"{{"step_id":"{STEP}","attempt":-1}}"#), "data.attempt"),
+        ("step.screenshot_captured", format!(r#"{{"step_id":"{STEP}","screenshot":{{"uri":""}}}}"#), "uri"),
+        (
+            "step.screenshot_captured",
+            format!(r#"{{"step_id":"{STEP}","screenshot":{{"uri":"x","sha256":1}}}}"#),
+            "sha256",
+        ),
+    ] {
+        assert_refused(event_type, &data, Code::InvalidEvent, path);
+    }
+}
+
+#[test]
+fn data_that_is_no_object_is_refused() {
+    for data in ["[]", "[\"message\",null]", "null", "5", "\"text\""] {
+        assert_refused("run.failed", data, Code::InvalidEvent, "object");
+    }
+}
+
+#[test]
+fn a_bad_id_is_refused_with_its_path() {
+    for id in ["", "5", "00000000-0000-0000-0000-000000000000", "018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e2g"] {
+        assert_refused("step.created", &format!(r#"{{"step_id":"{id}"}}"#), Code::InvalidId, "data.step_id");
+        let endpoint = format!(r#"{{"endpoint":{{"endpoint_id":"{id}"}}}}"#);
+        assert_refused("run.endpoint_used", &endpoint, Code::InvalidId, "endpoint_id");
+    }
+}
+
+#[test]
+fn an_integer_outside_its_column_is_refused() {
+    for number in ["2147483648", "-2147483649", "18446744073709551615", "1e300"] {
+        let data = format!(r#"{{"workflow_revision":{number}}}"#);
+        assert_refused("run.created", &data, Code::NumberOutOfRange, "data.workflow_revision");
+    }
+    assert_refused(
+        "run.created",
+        r#"{"legacy_trace_id":9223372036854775808}"#,
+        Code::NumberOutOfRange,
+        "legacy_trace_id",
+    );
+    let data = format!(r#"{{"step_id":"{STEP}","attempt":5000000000}}"#);
+    assert_refused("step.retried", &data, Code::NumberOutOfRange, "data.attempt");
+}
+
+#[test]
+fn an_integer_is_read_however_it_is_written() {
+    let data = r#"{"workflow_revision":1e2,"legacy_trace_id":-0}"#;
+    let Payload::RunStarted(started) = decode("run.started", 1, data).unwrap() else { panic!() };
+    assert_eq!((started.0.workflow_revision, started.0.legacy_trace_id), (Some(100), Some(0)));
+}
+
+#[test]
+fn a_protected_value_stands_in_place_of_any_text_or_object() {
+    let protected = r#"{"$protected":{"v":1,"alg":"A256GCM","kid":"k","ct":"…"}}"#;
+    for (event_type, data) in [
+        ("org.registered", format!(r#"{{"name":{protected},"org_type":{protected},"settings":{protected}}}"#)),
+        ("user.registered", format!(r#"{{"email":{protected},"display_name":{protected},"roles":{protected}}}"#)),
+        (
+            "run.created",
+            format!(r#"{{"channel":{protected},"external_id":{protected},"context":{{"k":{protected}}}}}"#),
+        ),
+        ("run.endpoint_used", format!(r#"{{"endpoint":{protected}}}"#)),
+        ("run.failed", format!(r#"{{"error_message":{protected},"error_details":{protected}}}"#)),
+        ("step.screenshot_captured", format!(r#"{{"step_id":"{STEP}","screenshot":{protected}}}"#)),
+        ("step.screenshot_captured", format!(r#"{{"step_id":"{STEP}","screenshot":{{"uri":{protected}}}}}"#)),
+    ] {
+        decode(event_type, 1, &data).unwrap();
+    }
+    let Payload::RunFailed(failed) = decode("run.failed", 1, &format!(r#"{{"error_message":{protected}}}"#)).unwrap()
+    else {
+        panic!()
+    };
+    assert!(failed.error_message.is_protected());
+    assert_eq!(failed.error_message.as_str(), protected);
+    assert_eq!(serde_json::to_string(&failed).unwrap(), format!(r#"{{"error_message":{protected}}}"#));
+    assert_refused("step.created", &format!(r#"{{"step_id":{protected}}}"#), Code::InvalidEvent, "data.step_id");
+}
+
+#[test]
+fn values_keep_their_exact_text() {
+    let data = r#"{"context":{"b": 1.10 ,"a":[1,  2],"n":0.1000000000000000055511151231257827}}"#;
+    let Payload::RunContextAdded(added) = decode("run.context_added", 1, data).unwrap() else { panic!() };
+    let members: Vec<_> = added.context.iter().map(|(key, value)| (key, value.as_str())).collect();
+    assert_eq!(members, [("a", "[1,  2]"), ("b", "1.10"), ("n", "0.1000000000000000055511151231257827")]);
+}
+
+#[test]
+fn a_custom_type_takes_any_data() {
+    assert_eq!(decode("custom.billing.sent", 7, "null"), Ok(Payload::Custom));
+}
+
+#[test]
+fn unknown_types_and_newer_versions_say_so() {
+    assert_eq!(refusal("run.vanished", "{}").0, Code::UnknownType);
+    assert_eq!(refusal("custom.", "{}").0, Code::UnknownType);
+    assert_eq!(refusal("customs.x", "{}").0, Code::UnknownType);
+    assert_eq!(decode("run.started", 2, "{}").unwrap_err().code, Code::UnknownVersion);
+    assert_eq!(decode("run.started", 0, "{}").unwrap_err().code, Code::InvalidEvent);
+}

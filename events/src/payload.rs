@@ -1,0 +1,59 @@
+//! What events carry in `data`: one file a type, each a serde struct whose fields are named as the
+//! read model's columns.
+//!
+//! A new event type is one file here and one line in the [catalogue](crate::catalogue). Texts,
+//! objects and free JSON values may be [protected](value): ciphertext that is carried on unopened.
+//! Ids, integers and times may not, because the folds need them. An explicit `null` of an optional
+//! field means that it is absent; fields that a type does not name are ignored. The structs are what
+//! emitters fill in and what the folds read.
+
+pub mod integer;
+pub mod value;
+
+mod org_deactivated;
+mod org_registered;
+mod org_updated;
+mod run_attributes;
+mod run_cancelled;
+mod run_completed;
+mod run_context_added;
+mod run_created;
+mod run_endpoint_used;
+mod run_failed;
+mod run_started;
+mod run_timed_out;
+mod step_completed;
+mod step_created;
+mod step_event_logged;
+mod step_failed;
+mod step_retried;
+mod step_screenshot_captured;
+mod step_skipped;
+mod step_started;
+mod user_deactivated;
+mod user_registered;
+mod user_updated;
+
+pub use org_deactivated::OrgDeactivated;
+pub use org_registered::OrgRegistered;
+pub use org_updated::OrgUpdated;
+pub use run_attributes::RunAttributes;
+pub use run_cancelled::RunCancelled;
+pub use run_completed::RunCompleted;
+pub use run_context_added::RunContextAdded;
+pub use run_created::RunCreated;
+pub use run_endpoint_used::RunEndpointUsed;
+pub use run_failed::RunFailed;
+pub use run_started::RunStarted;
+pub use run_timed_out::RunTimedOut;
+pub use step_completed::StepCompleted;
+pub use step_created::StepCreated;
+pub use step_event_logged::StepEventLogged;
+pub use step_failed::StepFailed;
+pub use step_retried::StepRetried;
+pub use step_screenshot_captured::StepScreenshotCaptured;
+pub use step_skipped::StepSkipped;
+pub use step_started::StepStarted;
+pub use user_deactivated::UserDeactivated;
+pub use user_registered::UserRegistered;
+pub use user_updated::UserUpdated;
