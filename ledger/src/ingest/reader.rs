@@ -1,0 +1,143 @@
+//! Reads one partition of the stream in order, from a position on.
+//!
+//! Invariant: what [`PartitionReader::next`] returns follows directly on what it returned before;
+//! no message is left out, whatever the client or the server loses on the way. The server numbers
+//! what it delivers, so a gap shows; after any trouble the next message is fetched by itself.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+};
+use bytes::Bytes;
+use chrono::SubsecRound;
+use futures::{FutureExt, StreamExt};
+
+use crate::stream::{Delivery, EventStream, STREAM, StreamError, partition_filter, published_subject};
+
+/// The most messages of one batch.
+const BATCH_MESSAGES_MAX: usize = 4_096;
+/// The bytes at which a batch ends. With [`crate::stream::PARTITIONS`] this bounds the memory of a
+/// ledger process: see `docs/PERFORMANCE.md`.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+pub(super) struct PartitionReader {
+    stream: EventStream,
+    partition: u32,
+    /// The stream sequence number of the last message returned.
+    position: u64,
+    open: Option<Open>,
+    /// Messages that the server holds behind the last one returned.
+    pending: u64,
+}
+
+struct Open {
+    messages: pull::Stream,
+    /// The server's number of the last message it delivered.
+    delivered: u64,
+}
+
+impl PartitionReader {
+    pub(super) fn new(stream: EventStream, partition: u32, position: u64) -> Self {
+        Self { stream, partition, position, open: None, pending: 0 }
+    }
+
+    /// How many messages of the partition wait behind the last one returned, as the server said then.
+    pub(super) fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// The next messages: at least one, and as many as are there, up to the bounds. Nothing is lost
+    /// when the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Vec<Delivery>, StreamError> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            closed => closed.insert(open_at(&self.stream, self.partition, self.position).await?),
+        };
+        if let Some(batch) = open.batch().await {
+            let last = &batch[batch.len() - 1];
+            self.position = last.0.stream_seq;
+            self.pending = last.1;
+            return Ok(batch.into_iter().map(|(delivery, _)| delivery).collect());
+        }
+        self.open = None;
+        // Either the server restarted, or the client cannot read the next message at all.
+        let delivery = self.stream.message_after(self.position, self.partition).await?.ok_or_else(broken_off)?;
+        self.position = delivery.stream_seq;
+        Ok(vec![delivery])
+    }
+}
+
+fn broken_off() -> StreamError {
+    StreamError::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
+}
+
+async fn open_at(stream: &EventStream, partition: u32, position: u64) -> Result<Open, StreamError> {
+    let failed =
+        |error: &dyn std::fmt::Display| StreamError::Request { request: "open a consumer", reason: error.to_string() };
+    let config = pull::Config {
+        filter_subject: partition_filter(partition),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position + 1 },
+        // The position is kept with the data; nothing depends on acknowledgements.
+        ack_policy: AckPolicy::None,
+        memory_storage: true,
+        num_replicas: 1,
+        inactive_threshold: Duration::from_secs(10),
+        ..Default::default()
+    };
+    let consumer =
+        stream.jetstream().create_consumer_on_stream(config, STREAM).await.map_err(|error| failed(&error))?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(BATCH_MESSAGES_MAX)
+        .max_bytes_per_batch(BATCH_BYTES_MAX)
+        .expires(Duration::from_secs(20))
+        .heartbeat(Duration::from_secs(1))
+        .messages()
+        .await
+        .map_err(|error| failed(&error))?;
+    Ok(Open { messages, delivered: 0 })
+}
+
+impl Open {
+    /// What is there now, after waiting for the first. None when the flow broke before anything came.
+    async fn batch(&mut self) -> Option<Vec<(Delivery, u64)>> {
+        let first = self.messages.next().await;
+        let mut batch = vec![self.in_order(first)?];
+        let mut bytes = batch[0].0.payload.len();
+        while batch.len() < BATCH_MESSAGES_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(next) = self.messages.next().now_or_never() else { break };
+            let Some(delivery) = self.in_order(next) else { break };
+            bytes += delivery.0.payload.len();
+            batch.push(delivery);
+        }
+        Some(batch)
+    }
+
+    /// The message with the number of those pending, if it is the one that follows. Once it is not,
+    /// nothing later is either.
+    fn in_order(&mut self, next: Option<Result<jetstream::Message, pull::MessagesError>>) -> Option<(Delivery, u64)> {
+        let message = next?.ok()?;
+        let info = message.info().ok()?;
+        if info.consumer_sequence != self.delivered + 1 {
+            return None;
+        }
+        self.delivered += 1;
+        let (stream_seq, pending, stored_at) = (info.stream_sequence, info.pending, info.published.trunc_subsecs(6));
+        let headers = message.headers.iter().flat_map(|headers| headers.iter());
+        let headers = headers.flat_map(|(name, values)| {
+            values.iter().map(move |value| {
+                (Bytes::copy_from_slice(name.to_string().as_bytes()), Bytes::copy_from_slice(value.as_str().as_bytes()))
+            })
+        });
+        let delivery = Delivery {
+            stream_seq,
+            stored_at,
+            subject: published_subject(&message.subject).into(),
+            headers: headers.collect(),
+            payload: message.payload.clone(),
+        };
+        Some((delivery, pending))
+    }
+}

@@ -1,0 +1,114 @@
+//! How far the ledger is: heads, what waits in the stream, what was refused.
+
+use events::id::{OrgId, Seq};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::stream::{EventStream, PARTITIONS, STREAM, StreamError};
+
+/// Open dead letters with one code.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused {
+    /// The reason code.
+    pub code: String,
+    /// How many letters are open.
+    pub open: i64,
+}
+
+/// The ledger as PostgreSQL knows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerStatus {
+    /// Registered orgs.
+    pub orgs: i64,
+    /// Events of all orgs.
+    pub events: i64,
+    /// Open dead letters by code.
+    pub refused: Vec<Refused>,
+}
+
+/// Reads the ledger's status, as a role that reads across orgs.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn ledger(conn: &mut PgConnection) -> Result<LedgerStatus, sqlx::Error> {
+    let heads =
+        sqlx::query!(r#"SELECT count(*) AS "orgs!", coalesce(sum(size), 0)::bigint AS "events!" FROM ledger.head"#)
+            .fetch_one(&mut *conn)
+            .await?;
+    let refused = sqlx::query_as!(
+        Refused,
+        r#"SELECT code, count(*) AS "open!" FROM ledger.dead_letter WHERE state = 'open' GROUP BY code ORDER BY code"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(LedgerStatus { orgs: heads.orgs, events: heads.events, refused })
+}
+
+/// How many messages wait in the stream behind what was read.
+///
+/// # Errors
+/// When PostgreSQL or NATS fails.
+pub async fn stream_lag(conn: &mut PgConnection, stream: &EventStream) -> Result<u64, StatusError> {
+    let cursors = sqlx::query!(
+        "SELECT partition, stream_seq FROM ledger.ingest_cursor WHERE stream = $1 AND stream_created_at = $2",
+        STREAM,
+        stream.created_at
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut lag = 0;
+    for partition in 0..PARTITIONS {
+        let read =
+            cursors.iter().find(|cursor| cursor.partition == partition as i32).map_or(0, |cursor| cursor.stream_seq);
+        lag += stream.count_after(read as u64, partition).await?;
+    }
+    Ok(lag)
+}
+
+/// Whether everything in the stream up to `stream_seq` was read.
+///
+/// # Errors
+/// When PostgreSQL or NATS fails.
+pub async fn has_read(conn: &mut PgConnection, stream: &EventStream, stream_seq: u64) -> Result<bool, StatusError> {
+    let cursors = sqlx::query!(
+        "SELECT partition, stream_seq FROM ledger.ingest_cursor WHERE stream = $1 AND stream_created_at = $2",
+        STREAM,
+        stream.created_at
+    )
+    .fetch_all(conn)
+    .await?;
+    for partition in 0..PARTITIONS {
+        let read = cursors
+            .iter()
+            .find(|cursor| cursor.partition == partition as i32)
+            .map_or(0, |cursor| cursor.stream_seq as u64);
+        if read >= stream_seq {
+            continue;
+        }
+        let next = stream.message_after(read, partition).await?;
+        if next.is_some_and(|next| next.stream_seq <= stream_seq) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Trouble with finding out.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// PostgreSQL failed.
+    #[error("PostgreSQL failed while the ledger's status was read: {0}")]
+    Database(#[from] sqlx::Error),
+    /// NATS failed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+/// The head of one org, for tables.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrgHead {
+    /// Whose.
+    pub org_id: OrgId,
+    /// How many events.
+    pub size: Seq,
+}
