@@ -1,0 +1,177 @@
+//! The events of a batch, subject by subject: state from the cache or folded anew, the batch's events
+//! on top, changed rows out.
+//!
+//! Memory stays bounded by the batch, the cache's size and one subject: rows are written whenever
+//! they have come to `ROWS_BYTES_MAX`, and states beyond the cache's size are not kept.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    pin::pin,
+};
+
+use events::{
+    RecordedEvent, Refusal,
+    id::{OrgId, Seq, SubjectId},
+};
+use futures::{Stream, StreamExt};
+use ledger::read::{self, ReadError};
+use sqlx::PgConnection;
+
+use crate::{
+    advance::refuses_rows,
+    cache::StateCache,
+    parked,
+    projection::{FoldEvent, Lookups, Projection, Subject},
+};
+
+/// Rows on their way into the tables take about so many bytes at most, those of one subject aside.
+const ROWS_BYTES_MAX: usize = 16 << 20;
+
+/// Why a batch was not folded.
+#[derive(Debug)]
+pub enum FoldError {
+    /// The ledger could not be read.
+    Read(ReadError),
+    /// PostgreSQL failed.
+    Database(sqlx::Error),
+    /// PostgreSQL refuses the rows for what is in them.
+    Refused(sqlx::Error),
+    /// A newer projector has folded an event that this one does not know.
+    Unknown {
+        /// Which event.
+        seq: Seq,
+        /// What it is that is not known.
+        refusal: Refusal,
+    },
+}
+
+/// Events of several subjects, in the order in which the ledger gives subjects out.
+type BySubject<'a> = BTreeMap<SubjectId, Vec<FoldEvent<'a>>>;
+
+/// A batch of events of one org.
+pub struct Batch<'a, P: Projection> {
+    org_id: OrgId,
+    /// The checkpoint: all events up to it are in the tables.
+    after: Seq,
+    lookups: &'a Lookups,
+    cache: &'a StateCache<P>,
+    rows: P::Rows,
+    rows_bytes: usize,
+    states: Vec<(SubjectId, P)>,
+    states_weight: usize,
+}
+
+impl<'a, P: Projection> Batch<'a, P> {
+    /// An empty batch of the events after `after`.
+    pub fn new(org_id: OrgId, after: Seq, lookups: &'a Lookups, cache: &'a StateCache<P>) -> Self {
+        Self {
+            org_id,
+            after,
+            lookups,
+            cache,
+            rows: P::Rows::default(),
+            rows_bytes: 0,
+            states: Vec::new(),
+            states_weight: 0,
+        }
+    }
+
+    /// Folds the events and writes the rows that they change.
+    pub async fn fold(
+        &mut self,
+        conn: &mut PgConnection,
+        events: impl IntoIterator<Item = (&'a RecordedEvent, FoldEvent<'a>)>,
+    ) -> Result<(), FoldError> {
+        let mut subjects = BySubject::new();
+        for (recorded, event) in events {
+            subjects.entry(recorded.event.subject_id).or_default().push(event);
+        }
+        let mut missing = BySubject::new();
+        for (subject_id, events) in subjects {
+            let cached = self.cache.take(self.org_id, subject_id);
+            // Nothing comes before the first batch, so there is nothing to look up.
+            match cached.or_else(|| (self.after == Seq::ZERO).then(P::default)) {
+                Some(state) => self.finish(subject_id, state, events),
+                None => {
+                    missing.insert(subject_id, events);
+                }
+            }
+            if self.rows_bytes >= ROWS_BYTES_MAX {
+                self.write(conn).await?;
+            }
+        }
+        while !missing.is_empty() {
+            self.fold_missing(conn, &mut missing).await?;
+            self.write(conn).await?;
+        }
+        self.write(conn).await
+    }
+
+    /// The states to be cached after the commit.
+    pub fn into_states(self) -> Vec<(SubjectId, P)> {
+        self.states
+    }
+
+    /// Folds subjects that are not cached, from their first event on, until there are rows enough.
+    async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
+        let subjects: Vec<_> = missing.keys().copied().collect();
+        let parked = parked::seqs(conn, P::NAME, self.org_id, &subjects).await.map_err(FoldError::Database)?;
+        let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
+        self.fold_stream(prior, &parked, missing).await
+    }
+
+    /// `prior` are events that are in the tables already, ordered by subject.
+    async fn fold_stream(
+        &mut self,
+        prior: impl Stream<Item = Result<RecordedEvent, ReadError>>,
+        parked: &HashSet<Seq>,
+        missing: &mut BySubject<'a>,
+    ) -> Result<(), FoldError> {
+        let mut prior = pin!(prior.peekable());
+        while self.rows_bytes < ROWS_BYTES_MAX
+            && let Some((subject_id, events)) = missing.pop_first()
+        {
+            let mut state = P::default();
+            let is_next =
+                |next: &Result<RecordedEvent, _>| next.as_ref().map_or(true, |r| r.event.subject_id == subject_id);
+            while let Some(recorded) = prior.as_mut().next_if(is_next).await {
+                let recorded = recorded.map_err(FoldError::Read)?;
+                state.apply(reread::<P>(&recorded, parked)?);
+            }
+            state.forget_changes();
+            self.finish(subject_id, state, events);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, subject_id: SubjectId, mut state: P, events: Vec<FoldEvent<'a>>) {
+        for event in events {
+            state.apply(event);
+        }
+        let subject = Subject { org_id: self.org_id, subject_id };
+        self.rows_bytes += state.take_rows(subject, self.lookups, &mut self.rows);
+        let weight = state.weight();
+        if self.states.is_empty() || self.states_weight + weight <= self.cache.weight_max() {
+            self.states_weight += weight;
+            self.states.push((subject_id, state));
+        }
+    }
+
+    async fn write(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
+        self.rows_bytes = 0;
+        P::write(&std::mem::take(&mut self.rows), conn)
+            .await
+            .map_err(|error| if refuses_rows(&error) { FoldError::Refused(error) } else { FoldError::Database(error) })
+    }
+}
+
+/// An event that has been folded before, by this process or another.
+fn reread<'e, P: Projection>(recorded: &'e RecordedEvent, parked: &HashSet<Seq>) -> Result<FoldEvent<'e>, FoldError> {
+    if parked.contains(&recorded.seq) {
+        return Ok(FoldEvent::unfoldable(recorded, String::new()));
+    }
+    FoldEvent::read::<P>(recorded).map_err(|refusal| FoldError::Unknown { seq: recorded.seq, refusal })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Fold states of recently active subjects, in bounded memory.
+//!
+//! A cache and nothing more: whatever is missing is folded anew from the ledger. The states of an
+//! org are those of the checkpoint at which this process last committed; when the checkpoint stands
+//! elsewhere, another process has gone on and they are void. A batch takes its states out and puts
+//! them back after its commit, so what a failed transaction has touched is gone by itself.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use events::id::{OrgId, Seq, SubjectId};
+use lru::LruCache;
+
+use crate::projection::Projection;
+
+/// The states of one projection.
+pub struct StateCache<P> {
+    inner: Mutex<Inner<P>>,
+    weight_max: usize,
+}
+
+struct Inner<P> {
+    states: LruCache<(OrgId, SubjectId), Cached<P>>,
+    orgs: HashMap<OrgId, Org>,
+    weight: usize,
+}
+
+struct Cached<P> {
+    state: P,
+    weight: usize,
+    generation: u64,
+}
+
+/// What an org's states are good for. A new generation makes all older states void.
+#[derive(Clone, Copy)]
+struct Org {
+    checkpoint: Seq,
+    generation: u64,
+}
+
+impl<P: Projection> StateCache<P> {
+    /// An empty cache for about this many bytes.
+    pub fn new(weight_max: usize) -> Self {
+        let inner = Inner { states: LruCache::unbounded(), orgs: HashMap::new(), weight: 0 };
+        Self { inner: Mutex::new(inner), weight_max }
+    }
+
+    /// About how many bytes it holds at most, unless a single state is larger.
+    pub fn weight_max(&self) -> usize {
+        self.weight_max
+    }
+
+    /// Where this process left the org.
+    pub fn checkpoint(&self, org_id: OrgId) -> Option<Seq> {
+        self.lock().orgs.get(&org_id).map(|org| org.checkpoint)
+    }
+
+    /// The org is now ours and stands at this checkpoint.
+    pub fn begin(&self, org_id: OrgId, checkpoint: Seq) {
+        let mut inner = self.lock();
+        let org = inner.orgs.entry(org_id).or_insert(Org { checkpoint, generation: 0 });
+        if org.checkpoint != checkpoint {
+            *org = Org { checkpoint, generation: org.generation + 1 };
+        }
+    }
+
+    /// Takes a state out.
+    pub fn take(&self, org_id: OrgId, subject_id: SubjectId) -> Option<P> {
+        let mut inner = self.lock();
+        let cached = inner.states.pop(&(org_id, subject_id))?;
+        inner.weight -= cached.weight;
+        let valid = inner.orgs.get(&org_id).is_some_and(|org| org.generation == cached.generation);
+        valid.then_some(cached.state)
+    }
+
+    /// The batch is committed: the org stands at `checkpoint` and these are the states that changed.
+    pub fn commit(&self, org_id: OrgId, checkpoint: Seq, states: impl IntoIterator<Item = (SubjectId, P)>) {
+        let mut inner = self.lock();
+        let org = inner.orgs.entry(org_id).or_insert(Org { checkpoint, generation: 0 });
+        org.checkpoint = checkpoint;
+        let generation = org.generation;
+        for (subject_id, state) in states {
+            let weight = state.weight();
+            inner.weight += weight;
+            inner.states.put((org_id, subject_id), Cached { state, weight, generation });
+        }
+        // The latest state stays, however large: it was in memory anyway, and folding a huge run
+        // anew for each batch would take a time that grows with the square of its length.
+        while inner.weight > self.weight_max && inner.states.len() > 1 {
+            let Some((_, oldest)) = inner.states.pop_lru() else { break };
+            inner.weight -= oldest.weight;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<P>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::organization::Organization;
+
+    const ROOMY: usize = 1 << 20;
+
+    fn org(number: u128) -> OrgId {
+        Uuid::from_u128(number).try_into().unwrap()
+    }
+
+    fn subject(number: u128) -> SubjectId {
+        Uuid::from_u128(number).try_into().unwrap()
+    }
+
+    fn cache(weight_max: usize) -> StateCache<Organization> {
+        let cache = StateCache::new(weight_max);
+        cache.begin(org(1), Seq::ZERO);
+        cache.commit(org(1), Seq::new(5), [1, 2, 3].map(|number| (subject(number), Organization::default())));
+        cache
+    }
+
+    #[test]
+    fn states_serve_as_long_as_the_checkpoint_stands_where_we_left_it() {
+        let cache = cache(ROOMY);
+        cache.begin(org(1), Seq::new(5));
+        assert!(cache.take(org(1), subject(1)).is_some());
+        cache.begin(org(1), Seq::new(6));
+        assert!(cache.take(org(1), subject(2)).is_none(), "another process has gone on");
+        cache.begin(org(1), Seq::new(5));
+        assert!(cache.take(org(1), subject(3)).is_none(), "what was void stays void");
+    }
+
+    #[test]
+    fn a_state_that_was_taken_and_not_committed_is_gone() {
+        let cache = cache(ROOMY);
+        drop(cache.take(org(1), subject(1)));
+        assert!(cache.take(org(1), subject(1)).is_none());
+    }
+
+    #[test]
+    fn a_subject_of_another_org_is_another_subject() {
+        assert!(cache(ROOMY).take(org(2), subject(1)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_go_when_it_is_full_and_the_latest_stays_however_large() {
+        let cache = cache(1);
+        assert!(cache.take(org(1), subject(1)).is_none());
+        assert!(cache.take(org(1), subject(3)).is_some());
+        assert_eq!(cache.lock().weight, 0);
+    }
+}

@@ -1,0 +1,38 @@
+//! The projector: folds the ledger's events into the read models, and answers questions to them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`projection`], [`registry()`] | what a projection is; the list of them |
+//! | [`organization`], [`app_user`], [`user_workflow_run`] | the projections |
+//! | [`fold`] | what folds are made of |
+//! | `service`, `queue` | the service: who is woken when, and tried again |
+//! | `advance`, `batch` | one step: claim, read, fold, write, commit |
+//! | `cache`, `checkpoint`, `parked`, `write` | what a step needs |
+//! | [`query`] | questions to the read models |
+//! | `status` | how far everything is |
+//!
+//! Nothing else writes a read model. A row is the fold of its subject's events up to the checkpoint,
+//! whatever the order in which they came.
+
+mod advance;
+pub mod app_user;
+mod batch;
+mod cache;
+mod checkpoint;
+pub mod fold;
+pub mod organization;
+mod parked;
+pub mod projection;
+pub mod query;
+mod queue;
+mod registry;
+mod service;
+mod status;
+#[cfg(test)]
+mod story;
+pub mod user_workflow_run;
+mod write;
+
+pub use registry::{Registration, RegistryError, registry};
+pub use service::Projector;
+pub use status::{ProjectionLag, StatusError, projected_through, status};

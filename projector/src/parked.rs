@@ -1,0 +1,61 @@
+//! `ledger.parked`: events that a fold could not take, with the reason. Their rows are the fold of
+//! the other events, flagged `unfoldable_event`.
+
+use std::collections::HashSet;
+
+use events::id::{OrgId, Seq, SubjectId};
+use sqlx::{PgConnection, query, query_scalar};
+
+use crate::write::column;
+
+/// An event to park.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// What it is about.
+    pub subject_id: SubjectId,
+    /// Its place in the ledger.
+    pub seq: Seq,
+    /// Why the fold cannot take it.
+    pub reason: String,
+}
+
+/// Records the events; those recorded before stay as they are.
+pub async fn park(
+    conn: &mut PgConnection,
+    projection: &str,
+    org_id: OrgId,
+    events: &[Parked],
+) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "INSERT INTO ledger.parked (projection, org_id, subject_id, seq, reason)
+         SELECT $1, $2, * FROM UNNEST($3::uuid[], $4::bigint[], $5::text[])
+         ON CONFLICT DO NOTHING",
+        projection,
+        org_id as OrgId,
+        &column(events, |event| event.subject_id) as &[SubjectId],
+        &column(events, |event| event.seq) as &[Seq],
+        &column(events, |event| event.reason.as_str()) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which events about these subjects are parked.
+pub async fn seqs(
+    conn: &mut PgConnection,
+    projection: &str,
+    org_id: OrgId,
+    subjects: &[SubjectId],
+) -> Result<HashSet<Seq>, sqlx::Error> {
+    let seqs = query_scalar!(
+        r#"SELECT seq AS "seq: Seq" FROM ledger.parked WHERE projection = $1 AND org_id = $2 AND subject_id = ANY($3)"#,
+        projection,
+        org_id as OrgId,
+        subjects as &[SubjectId]
+    );
+    Ok(seqs.fetch_all(conn).await?.into_iter().collect())
+}

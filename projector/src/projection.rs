@@ -1,0 +1,146 @@
+//! A projection: how the events about a subject become rows.
+//!
+//! Implement [`Projection`] in a file of its own, with its tables' SQL beside it, and add a line to
+//! the registry. The fold is pure and keeps two promises, which the `advance` module builds on:
+//! the order of the events does not matter, and an event that comes twice counts once.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use events::{
+    Code, RecordedEvent, Refusal,
+    catalogue::{self, Payload},
+    id::{OrgId, SubjectId},
+    json,
+};
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+use crate::fold::Stamp;
+
+/// A projection. Its values are the working states of the fold, one for each subject.
+pub trait Projection: Default + Send + 'static {
+    /// Names it in `ledger.checkpoint` and everywhere else: the leading one of its tables.
+    const NAME: &'static str;
+    /// To be raised whenever the same events make other rows than before.
+    const VERSION: i32;
+    /// The tables that it writes, and nobody else.
+    const TABLES: &'static [&'static str];
+    /// The event types that it folds.
+    const TYPES: &'static [&'static str];
+    /// The families of events to read; all when there are none. Whole families, so that a type which only
+    /// a newer version knows is met and not passed over.
+    const FAMILIES: &'static [&'static str];
+    /// The rows of a batch on their way into the tables.
+    type Rows: Default + Send + Sync;
+
+    /// Takes an event into account.
+    fn apply(&mut self, event: FoldEvent<'_>);
+
+    /// Adds the rows that have changed since the last call, and says about how many bytes they are.
+    fn take_rows(&mut self, subject: Subject, lookups: &Lookups, rows: &mut Self::Rows) -> usize;
+
+    /// Forgets what has changed: the rows are in the tables.
+    fn forget_changes(&mut self);
+
+    /// About how many bytes of memory the state takes. Asked often, so it must not walk the state.
+    fn weight(&self) -> usize;
+
+    /// Inserts or replaces the rows.
+    fn write(rows: &Self::Rows, conn: &mut PgConnection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// Whose state it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The org.
+    pub org_id: OrgId,
+    /// What the events are about.
+    pub subject_id: SubjectId,
+}
+
+/// An event as a fold sees it.
+#[derive(Clone, Debug)]
+pub struct FoldEvent<'a> {
+    /// When it happened, and its id.
+    pub stamp: Stamp,
+    /// Who sent it.
+    pub source: &'a str,
+    /// The emitter's own count of what it has sent about the subject.
+    pub sequence: Option<u64>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What an event says to a projection.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Something that the projection folds.
+    Payload(Box<Payload>),
+    /// It should be folded and cannot be, for this reason.
+    Unfoldable(String),
+    /// It is about the subject and of no concern to the projection.
+    Elsewhere,
+}
+
+impl<'a> FoldEvent<'a> {
+    /// The event as `P` sees it.
+    ///
+    /// # Errors
+    /// `unknown_type` and `unknown_version`: the event is of a family that the projection folds, and
+    /// only a newer version of it knows how.
+    pub fn read<P: Projection>(recorded: &'a RecordedEvent) -> Result<Self, Refusal> {
+        let content = Content::read::<P>(recorded)?;
+        Ok(Self { content, ..Self::without_content(recorded) })
+    }
+
+    /// The event as one that cannot be folded.
+    pub fn unfoldable(recorded: &'a RecordedEvent, reason: String) -> Self {
+        Self { content: Content::Unfoldable(reason), ..Self::without_content(recorded) }
+    }
+
+    fn without_content(recorded: &'a RecordedEvent) -> Self {
+        let event = &recorded.event;
+        Self {
+            stamp: Stamp { time: event.occurred_at, event_id: event.event_id },
+            source: &event.source,
+            sequence: event.extensions.as_deref().and_then(sequence),
+            content: Content::Elsewhere,
+        }
+    }
+}
+
+impl Content {
+    fn read<P: Projection>(recorded: &RecordedEvent) -> Result<Self, Refusal> {
+        let event = &recorded.event;
+        let family = catalogue::family(&event.event_type);
+        if !P::TYPES.iter().any(|known| catalogue::family(known) == family) {
+            return Ok(Self::Elsewhere);
+        }
+        // The door has checked this too, but not every way into the table leads through it.
+        if let Err(fault) = json::check_text(&event.data) {
+            return Ok(Self::Unfoldable(format!("{}: {fault}", fault.code)));
+        }
+        match catalogue::decode(&event.event_type, event.schema_version, &event.data) {
+            Ok(payload) if P::TYPES.contains(&event.event_type.as_str()) => Ok(Self::Payload(Box::new(payload))),
+            Ok(_) => Ok(Self::Elsewhere),
+            Err(refusal) if matches!(refusal.code, Code::UnknownType | Code::UnknownVersion) => Err(refusal),
+            Err(refusal) => Ok(Self::Unfoldable(refusal.to_string())),
+        }
+    }
+}
+
+fn sequence(extensions: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Extensions<'a> {
+        #[serde(borrow)]
+        sequence: Option<Cow<'a, str>>,
+    }
+    serde_json::from_str::<Extensions<'_>>(extensions).ok()?.sequence?.parse().ok()
+}
+
+/// The values of lookup tables that rows are judged by.
+#[derive(Clone, Debug, Default)]
+pub struct Lookups {
+    /// The codes of `channel_type_lu`.
+    pub channels: HashSet<String>,
+}

@@ -1,0 +1,174 @@
+//! Questions to the read models, for commands and services. Whoever asks must have said in which role,
+//! and as a tenant for which org: the database sees to the rest.
+//!
+//! Rows come as JSON with the columns' names, as PostgreSQL writes it: exact, and complete when a
+//! column is added.
+
+use chrono::{DateTime, Utc};
+use events::id::{OrgId, RunId, WorkflowId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+
+/// Which runs to list; what is none does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this org.
+    pub org_id: Option<OrgId>,
+    /// In this status.
+    pub status: Option<String>,
+    /// Over this channel.
+    pub channel: Option<String>,
+    /// Of this workflow.
+    pub workflow_id: Option<WorkflowId>,
+    /// With this id in another system.
+    pub external_id: Option<String>,
+    /// With this flag.
+    pub flag: Option<String>,
+    /// Created at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Created before this time.
+    pub before: Option<DateTime<Utc>>,
+}
+
+/// The place of a run in a list: newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPlace {
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// Which run.
+    pub run_id: RunId,
+    /// Whose run.
+    pub org_id: OrgId,
+}
+
+/// What lists of runs show of a run; the row holds more.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)] // The columns of the contract.
+pub struct Run {
+    pub org_id: OrgId,
+    pub run_id: RunId,
+    pub status: String,
+    pub channel: Option<String>,
+    pub external_id: Option<String>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub duration_ms: Option<i64>,
+    pub error_message: Option<String>,
+    pub flags: Vec<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Run {
+    /// Reads it from its row.
+    ///
+    /// # Errors
+    /// When the row is not one of `user_workflow_run`.
+    pub fn of_row(row: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(row.get())
+    }
+
+    /// Its place in a list.
+    pub fn place(&self) -> RunPlace {
+        RunPlace { created_at: self.created_at, run_id: self.run_id, org_id: self.org_id }
+    }
+}
+
+/// A page of runs, newest first, behind `after`: rows of `user_workflow_run`.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn run_list(
+    conn: &mut PgConnection,
+    filter: &RunFilter,
+    after: Option<RunPlace>,
+    limit: i64,
+) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let rows = sqlx::query_file_scalar!(
+        "src/query/run_list.sql",
+        filter.org_id as Option<OrgId>,
+        filter.status,
+        filter.channel,
+        filter.workflow_id as Option<WorkflowId>,
+        filter.external_id,
+        filter.flag,
+        filter.since,
+        filter.before,
+        after.map(|place| place.created_at),
+        after.map(|place| place.run_id) as Option<RunId>,
+        after.map(|place| place.org_id) as Option<OrgId>,
+        limit
+    );
+    rows.fetch_all(conn).await?.into_iter().map(raw).collect()
+}
+
+/// The run, in each org that has one of this id: its row with `steps`, an array of step rows in the
+/// order of their numbers.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn run_show(
+    conn: &mut PgConnection,
+    run_id: RunId,
+    org_id: Option<OrgId>,
+) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let rows = sqlx::query_file_scalar!("src/query/run_show.sql", run_id as RunId, org_id as Option<OrgId>);
+    rows.fetch_all(conn).await?.into_iter().map(raw).collect()
+}
+
+/// How many runs an org has in a status.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RunCount {
+    pub org_id: OrgId,
+    pub name: Option<String>,
+    pub status: String,
+    pub runs: i64,
+}
+
+/// Runs by org and status. Counts rows: for a demo and for reports, not for a page.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn run_count_by_org_and_status(conn: &mut PgConnection) -> Result<Vec<RunCount>, sqlx::Error> {
+    sqlx::query_as!(
+        RunCount,
+        r#"SELECT run.org_id AS "org_id: OrgId", organization.name AS "name?", run.status, count(*) AS "runs!"
+           FROM user_workflow_run run LEFT JOIN organization USING (org_id)
+           GROUP BY run.org_id, organization.name, run.status ORDER BY organization.name, run.org_id, run.status"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An org, for lists.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Organization {
+    pub org_id: OrgId,
+    pub name: String,
+    pub org_type: Option<String>,
+    pub status: String,
+    /// How many events its ledger holds.
+    pub events: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The orgs, by name.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn organization_list(conn: &mut PgConnection) -> Result<Vec<Organization>, sqlx::Error> {
+    sqlx::query_as!(
+        Organization,
+        r#"SELECT org_id AS "org_id: OrgId", name, org_type, status, size AS "events", created_at, organization.updated_at
+           FROM organization JOIN ledger.head USING (org_id) ORDER BY name, org_id"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+fn raw(row: Option<String>) -> Result<Box<RawValue>, sqlx::Error> {
+    RawValue::from_string(row.unwrap_or_default()).map_err(|error| sqlx::Error::Decode(error.into()))
+}

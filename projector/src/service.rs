@@ -1,0 +1,215 @@
+//! The projector service: keeps every projection of every org up with the ledger.
+//!
+//! It is woken by the ledger's notification and looks by itself every second, so a lost notification
+//! costs time only. The same look is what tries again after a fault. Start more of it and they share
+//! the orgs; end one, in whatever way, and the others go on from its last commit.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use events::id::OrgId;
+use ledger::{
+    connection::{Backoff, Database, Outage},
+    ingest::APPENDED_CHANNEL,
+};
+use metrics::gauge;
+use sqlx::{PgConnection, PgPool, postgres::PgListener, query_scalar};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    advance::{Advance, Step, StepError},
+    checkpoint::{self, Version},
+    projection::Lookups,
+    queue::Queue,
+    registry::{Registration, RegistryError, registry},
+};
+
+/// How often the service looks for orgs that are behind.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Steps that are made at the same time.
+const WORKERS: usize = 4;
+/// About how many bytes of fold states each projection keeps in memory.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// The service, ready to run.
+pub struct Projector {
+    pool: PgPool,
+    postgres: Arc<Outage>,
+    projections: Vec<(Registration, Arc<dyn Advance>)>,
+    queue: Queue<Key>,
+    lookups: RwLock<Arc<Lookups>>,
+    /// What does not work at the moment, so that it is logged once.
+    failing: Mutex<HashSet<Key>>,
+    /// What this version of the program cannot fold; a newer one can.
+    stopped: Mutex<HashSet<Key>>,
+}
+
+/// A projection, by its place in the list, and an org.
+type Key = (usize, OrgId);
+
+impl Projector {
+    /// The service on this database, spoken to in the role of the projector.
+    ///
+    /// # Errors
+    /// When the projections contradict each other.
+    pub fn new(database: Database, postgres: Arc<Outage>) -> Result<Self, RegistryError> {
+        let start = |projection: &Registration| (*projection, (projection.start)(CACHE_BYTES_MAX));
+        Ok(Self {
+            // One connection a worker, one for the look and one that listens.
+            pool: database.pool(WORKERS as u32 + 2),
+            postgres,
+            projections: registry()?.iter().map(start).collect(),
+            queue: Queue::new(),
+            lookups: RwLock::default(),
+            failing: Mutex::default(),
+            stopped: Mutex::default(),
+        })
+    }
+
+    /// Runs until `shutdown`; finishes the steps at hand then. Faults of PostgreSQL are waited out.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let service = Arc::new(self);
+        let mut tasks = JoinSet::new();
+        // Nothing may be folded before the lookup tables have been seen.
+        service.look_until_it_works(&shutdown).await;
+        tasks.spawn(service.clone().keep_looking(shutdown.clone()));
+        tasks.spawn(service.clone().keep_listening(shutdown.clone()));
+        for _ in 0..WORKERS {
+            tasks.spawn(service.clone().keep_working(shutdown.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+        service.pool.close().await;
+    }
+
+    async fn look_until_it_works(&self, shutdown: &CancellationToken) {
+        let mut backoff = Backoff::default();
+        while let Some(Err(error)) = shutdown.run_until_cancelled(self.look()).await {
+            self.postgres.began(&error);
+            shutdown.run_until_cancelled(backoff.wait()).await;
+        }
+    }
+
+    async fn keep_looking(self: Arc<Self>, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(sleep(LOOK_INTERVAL)).await.is_some() {
+            self.look_until_it_works(&shutdown).await;
+        }
+    }
+
+    /// Queues whatever is behind.
+    async fn look(&self) -> Result<(), sqlx::Error> {
+        let mut conn = self.pool.acquire().await?;
+        let lookups = Arc::new(Lookups::load(&mut conn).await?);
+        *self.lookups.write().unwrap_or_else(PoisonError::into_inner) = lookups;
+        let versions: Vec<Version> = self.projections.iter().map(|(projection, _)| projection.checkpoint()).collect();
+        let behind = checkpoint::behind(&mut conn, &versions).await?;
+        for (place, (projection, _)) in self.projections.iter().enumerate() {
+            let of_this = behind.iter().filter(|behind| behind.projection == place);
+            let lag: i64 = of_this.map(checkpoint::Behind::events).sum();
+            gauge!("runledger_projection_lag_events", "projection" => projection.name).set(lag as f64);
+        }
+        for behind in behind {
+            self.push((behind.projection, behind.org_id));
+        }
+        self.postgres.ended();
+        Ok(())
+    }
+
+    async fn keep_listening(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut backoff = Backoff::default();
+        while let Some(ended) = shutdown.run_until_cancelled(self.listen()).await {
+            if let Err(error) = ended {
+                self.postgres.began(&error);
+            }
+            shutdown.run_until_cancelled(backoff.wait()).await;
+        }
+    }
+
+    /// Queues what the ledger says it has appended. Ends with the connection.
+    async fn listen(&self) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(APPENDED_CHANNEL).await?;
+        while let Some(notification) = listener.try_recv().await? {
+            let orgs: Vec<OrgId> = notification.payload().split(',').filter_map(|org| org.parse().ok()).collect();
+            // Too many to be named.
+            if orgs.is_empty() {
+                self.look().await?;
+            }
+            for org_id in orgs {
+                (0..self.projections.len()).for_each(|projection| self.push((projection, org_id)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn keep_working(self: Arc<Self>, shutdown: CancellationToken) {
+        while let Some(key) = shutdown.run_until_cancelled(self.queue.next()).await {
+            let again = match self.step(key).await {
+                Ok(step) => self.go_on(key, step),
+                Err(error) => self.fail(key, &error),
+            };
+            self.queue.done(key, again);
+        }
+    }
+
+    async fn step(&self, (projection, org_id): Key) -> Result<Step, StepError> {
+        let lookups = self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut conn = self.pool.acquire().await?;
+        self.projections[projection].1.advance(&mut conn, org_id, &lookups).await
+    }
+
+    /// Whether the key goes back into the queue.
+    fn go_on(&self, key: Key, step: Step) -> bool {
+        let (projection, org_id) = (self.projections[key.0].0.name, key.1);
+        if lock(&self.failing).remove(&key) {
+            tracing::info!(projection, org = %org_id, "the projection goes on");
+        }
+        match step {
+            Step::Moved => true,
+            Step::CaughtUp | Step::TakenByAnother => false,
+            Step::Stopped { seq, refusal } => {
+                lock(&self.stopped).insert(key);
+                tracing::error!(
+                    projection, org = %org_id, %seq, %refusal,
+                    "the projection of this org stops before an event that only a newer runledger can fold; start that one"
+                );
+                false
+            }
+        }
+    }
+
+    /// A fault of the system: the next look tries again.
+    fn fail(&self, key: Key, error: &StepError) -> bool {
+        let (projection, org_id) = (self.projections[key.0].0.name, key.1);
+        if error.is_outage() {
+            self.postgres.began(error);
+        } else if lock(&self.failing).insert(key) {
+            tracing::error!(projection, org = %org_id, %error, "the projection pauses and tries again until it works");
+        }
+        false
+    }
+
+    fn push(&self, key: Key) {
+        if !lock(&self.stopped).contains(&key) {
+            self.queue.push(key);
+        }
+    }
+}
+
+impl Lookups {
+    /// Reads the lookup tables.
+    ///
+    /// # Errors
+    /// When PostgreSQL fails.
+    pub async fn load(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let channels = query_scalar!("SELECT code FROM channel_type_lu").fetch_all(conn).await?;
+        Ok(Self { channels: channels.into_iter().collect() })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

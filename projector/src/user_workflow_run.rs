@@ -1,0 +1,200 @@
+//! Runs and their steps: `user_workflow_run` and `user_workflow_run_step`.
+//!
+//! One state holds a run and all of its steps, because a run's times and flags come from the events
+//! of its steps too. Only what has changed since the last time becomes rows, so a run of 100,000
+//! events costs each batch what is new in it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use events::{
+    catalogue::Payload,
+    id::{EventId, RunId, StepId},
+};
+use sqlx::PgConnection;
+
+use crate::{
+    fold::{Sources, Stamp},
+    projection::{Content, FoldEvent, Lookups, Projection, Subject},
+};
+
+#[cfg(test)]
+mod any_order;
+mod rows;
+mod run;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use rows::{Rows, RunRow, StepRow};
+use run::Run;
+use step::Step;
+
+/// A run with its steps.
+#[derive(Debug, Default)]
+pub struct UserWorkflowRun {
+    seen: HashSet<EventId>,
+    sources: Sources,
+    unfoldable: bool,
+    run: Run,
+    steps: HashMap<StepId, Step>,
+    numbers: StepNumbers,
+    /// Whether an event came since the last rows were taken, and to which steps.
+    changed: bool,
+    changed_steps: BTreeSet<StepId>,
+    steps_weight: usize,
+}
+
+impl Projection for UserWorkflowRun {
+    const NAME: &'static str = "user_workflow_run";
+    const VERSION: i32 = 1;
+    const TABLES: &'static [&'static str] = &["user_workflow_run", "user_workflow_run_step"];
+    const TYPES: &'static [&'static str] = &[
+        "run.created",
+        "run.started",
+        "run.context_added",
+        "run.endpoint_used",
+        "run.completed",
+        "run.failed",
+        "run.cancelled",
+        "run.timed_out",
+        "step.created",
+        "step.started",
+        "step.retried",
+        "step.event_logged",
+        "step.screenshot_captured",
+        "step.completed",
+        "step.failed",
+        "step.skipped",
+    ];
+    // An emitter's `sequence` counts whatever it sends about the run.
+    const FAMILIES: &'static [&'static str] = &[];
+    type Rows = Rows;
+
+    fn apply(&mut self, event: FoldEvent<'_>) {
+        if !self.seen.insert(event.stamp.event_id) {
+            return;
+        }
+        self.changed = true;
+        self.sources.count(event.source, event.sequence);
+        match event.content {
+            Content::Payload(payload) => self.fold(event.stamp, *payload),
+            Content::Unfoldable(_) => self.unfoldable = true,
+            Content::Elsewhere => {}
+        }
+    }
+
+    fn take_rows(&mut self, subject: Subject, lookups: &Lookups, rows: &mut Rows) -> usize {
+        let run_id = RunId::of_subject(subject.subject_id);
+        let mut bytes = 0;
+        if std::mem::take(&mut self.changed)
+            && let Some(row) = self.run_row(subject, lookups)
+        {
+            bytes += row.weight();
+            rows.runs.push(row);
+        }
+        for step_id in std::mem::take(&mut self.changed_steps) {
+            if let Some(row) = self.steps.get(&step_id).and_then(|step| step.row(subject.org_id, run_id, step_id)) {
+                bytes += row.weight();
+                rows.steps.push(row);
+            }
+        }
+        bytes
+    }
+
+    fn forget_changes(&mut self) {
+        self.changed = false;
+        self.changed_steps.clear();
+    }
+
+    fn weight(&self) -> usize {
+        const EVENT: usize = 32;
+        size_of::<Self>() + self.seen.len() * EVENT + self.run.weight() + self.steps_weight
+    }
+
+    async fn write(rows: &Rows, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        rows.write(conn).await
+    }
+}
+
+impl UserWorkflowRun {
+    fn fold(&mut self, stamp: Stamp, payload: Payload) {
+        use Payload::*;
+        self.run.include(stamp);
+        match payload {
+            RunCreated(sent) => self.run.created(stamp, sent),
+            RunStarted(sent) => self.run.started(stamp, sent),
+            RunContextAdded(sent) => self.run.context_added(stamp, sent),
+            RunEndpointUsed(sent) => self.run.endpoint_used(stamp, sent),
+            RunCompleted(sent) => self.run.completed(stamp, sent),
+            RunFailed(sent) => self.run.failed(stamp, sent),
+            RunCancelled(sent) => self.run.cancelled(stamp, sent),
+            RunTimedOut(sent) => self.run.timed_out(stamp, sent),
+            StepCreated(sent) => self.step(stamp, sent.step_id, |step| step.created(stamp, sent)),
+            StepStarted(sent) => self.step(stamp, sent.step_id, |step| step.started(stamp, sent)),
+            StepRetried(sent) => self.step(stamp, sent.step_id, |step| step.retried(stamp, sent)),
+            StepEventLogged(sent) => self.step(stamp, sent.step_id, |step| step.event_logged(stamp, sent)),
+            StepScreenshotCaptured(sent) => {
+                self.step(stamp, sent.step_id, |step| step.screenshot_captured(stamp, sent))
+            }
+            StepCompleted(sent) => self.step(stamp, sent.step_id, |step| step.completed(stamp, sent)),
+            StepFailed(sent) => self.step(stamp, sent.step_id, |step| step.failed(stamp, sent)),
+            StepSkipped(sent) => self.step(stamp, sent.step_id, |step| step.skipped(stamp, sent)),
+            // The families of other projections, which never get here: see `TYPES`.
+            OrgRegistered(_) | OrgUpdated(_) | OrgDeactivated(_) => {}
+            UserRegistered(_) | UserUpdated(_) | UserDeactivated(_) | Custom => {}
+        }
+    }
+
+    fn step(&mut self, stamp: Stamp, step_id: StepId, fold: impl FnOnce(&mut Step)) {
+        let mut added = 0;
+        let step = self.steps.entry(step_id).or_insert_with(|| {
+            added = size_of::<Step>() + 64;
+            Step::default()
+        });
+        let (number, weight) = (step.number(), step.weight());
+        step.include(stamp);
+        fold(step);
+        self.steps_weight = self.steps_weight + added + step.weight() - weight;
+        self.numbers.change(number, step.number());
+        self.changed_steps.insert(step_id);
+    }
+
+    fn run_row(&self, subject: Subject, lookups: &Lookups) -> Option<RunRow> {
+        let mut row = self.run.row(subject.org_id, RunId::of_subject(subject.subject_id), lookups)?;
+        let odd = [
+            ("step_number_reused", self.numbers.reused()),
+            ("unfoldable_event", self.unfoldable),
+            ("events_missing", self.sources.events_missing()),
+        ];
+        row.flags.extend(odd.into_iter().filter_map(|(flag, is_so)| is_so.then_some(flag)));
+        Some(row)
+    }
+}
+
+/// How many steps have each number, kept up to date so that nobody needs to walk all steps.
+#[derive(Debug, Default)]
+struct StepNumbers {
+    steps: HashMap<i32, usize>,
+    reused: usize,
+}
+
+impl StepNumbers {
+    fn change(&mut self, from: Option<i32>, to: Option<i32>) {
+        if from == to {
+            return;
+        }
+        if let Some(steps) = from.and_then(|number| self.steps.get_mut(&number)) {
+            *steps -= 1;
+            self.reused -= usize::from(*steps == 1);
+        }
+        if let Some(number) = to {
+            let steps = self.steps.entry(number).or_default();
+            *steps += 1;
+            self.reused += usize::from(*steps == 2);
+        }
+    }
+
+    fn reused(&self) -> bool {
+        self.reused > 0
+    }
+}
