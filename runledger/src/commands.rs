@@ -1,0 +1,70 @@
+//! The commands, one file each: its arguments, and what it does with the crates that do the work.
+
+mod dead_letters;
+mod demo;
+mod emit;
+mod import;
+mod migrate;
+mod org;
+mod runs;
+mod services;
+mod simulate;
+mod status;
+mod tail;
+mod verify;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{logging, settings::Settings};
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    Demo(demo::Demo),
+    Migrate(migrate::Migrate),
+    Up(services::Up),
+    Ledger(services::Ledger),
+    Projector(services::Projector),
+    Org(org::Org),
+    Emit(emit::Emit),
+    Simulate(simulate::Simulate),
+    Import(import::Import),
+    Status(status::Status),
+    Runs(runs::Runs),
+    Tail(tail::Tail),
+    DeadLetters(dead_letters::DeadLetters),
+    Verify(verify::Verify),
+}
+
+impl Command {
+    /// What it logs where `RUST_LOG` says nothing.
+    pub fn log_default(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => logging::QUIET,
+            _ => logging::NORMAL,
+        }
+    }
+
+    /// Does it.
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Demo(command) => command.run(settings).await,
+            Self::Migrate(command) => command.run(settings).await,
+            Self::Up(command) => command.run(settings).await,
+            Self::Ledger(command) => command.run(settings).await,
+            Self::Projector(command) => command.run(settings).await,
+            Self::Org(command) => command.run(settings).await,
+            Self::Emit(command) => command.run(settings).await,
+            Self::Simulate(command) => command.run(settings).await,
+            Self::Import(command) => command.run(settings).await,
+            Self::Status(command) => command.run(settings).await,
+            Self::Runs(command) => command.run(settings).await,
+            Self::Tail(command) => command.run(settings).await,
+            Self::DeadLetters(command) => command.run(settings).await,
+            Self::Verify(command) => command.run(settings).await,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `runledger migrate`: brings the schema and the stream up to date, or says what differs.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use ledger::{
+    connection::Role,
+    migrate::{self, State},
+    stream::EventStream,
+};
+use serde_json::json;
+
+use crate::{output, settings::Settings};
+
+/// Apply the migrations and make the stream where they are missing
+#[derive(Args)]
+pub struct Migrate {
+    /// Change nothing; say what differs, and exit 1 if anything does
+    #[arg(long)]
+    check: bool,
+    /// Print JSON, one object a migration
+    #[arg(long)]
+    json: bool,
+}
+
+impl Migrate {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let mut conn = settings.connect(Role::Owner).await?;
+        if self.check {
+            let migrations = migrate::check(&mut conn).await?;
+            return self.report(migrations.into_iter().filter(|migration| migration.state != State::Applied).collect());
+        }
+        let applied = migrate::migrate(&mut conn).await?;
+        if settings.given_nats_url.is_some() {
+            EventStream::ensure(&settings.connect_to_nats().await?).await?;
+        }
+        self.report(applied)
+    }
+
+    fn report(&self, migrations: Vec<migrate::Migration>) -> anyhow::Result<ExitCode> {
+        let word = |state| match state {
+            State::Applied => "applied",
+            State::Pending if self.check => "pending",
+            State::Pending => "applied",
+            State::Changed => "changed",
+            State::Unknown => "unknown",
+        };
+        for migration in &migrations {
+            if self.json {
+                output::json(
+                    &json!({ "version": migration.version, "description": migration.description, "state": word(migration.state) }),
+                )?;
+            } else {
+                output::print(format!(
+                    "{:04} {} – {}",
+                    migration.version,
+                    migration.description,
+                    word(migration.state)
+                ))?;
+            }
+        }
+        if migrations.is_empty() && !self.json {
+            output::print("the schema is up to date")?;
+        }
+        Ok(if self.check && !migrations.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}

@@ -1,0 +1,124 @@
+//! `runledger ledger`, `runledger projector` and `runledger up`: the two services, alone or both in
+//! one process. Start more of any of them and they share the work.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Args;
+use ledger::{
+    connection::{Backoff, Outage, Role},
+    ingest::Ingest,
+    stream,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{service, settings::Settings};
+
+/// Read events from the stream and append them to the ledger
+#[derive(Args)]
+pub struct Ledger {
+    #[command(flatten)]
+    keep: Keep,
+}
+
+/// Fold the ledger into the read models
+#[derive(Args)]
+pub struct Projector {}
+
+/// Run ledger and projector in one process
+#[derive(Args)]
+pub struct Up {
+    #[command(flatten)]
+    keep: Keep,
+}
+
+#[derive(Args)]
+struct Keep {
+    /// How many days messages stay in the stream after they were appended; 0 keeps them for ever
+    #[arg(long, default_value_t = 7, value_name = "DAYS")]
+    keep_days: u32,
+}
+
+impl Keep {
+    fn duration(&self) -> Option<chrono::Duration> {
+        (self.keep_days > 0).then(|| chrono::Duration::days(self.keep_days.into()))
+    }
+}
+
+impl Ledger {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let services = Services::start(settings).await?;
+        services.ledger(self.keep.duration()).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Projector {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let services = Services::start(settings).await?;
+        services.projector().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Up {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let services = Services::start(settings).await?;
+        tokio::try_join!(services.ledger(self.keep.duration()), services.projector())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What the services of a process share.
+struct Services<'s> {
+    settings: &'s Settings,
+    postgres: Arc<Outage>,
+    nats: Arc<Outage>,
+    shutdown: CancellationToken,
+}
+
+impl<'s> Services<'s> {
+    async fn start(settings: &'s Settings) -> anyhow::Result<Self> {
+        let services = Self {
+            settings,
+            postgres: Arc::new(Outage::of("PostgreSQL")),
+            nats: Arc::new(Outage::of("NATS")),
+            shutdown: service::shutdown_on_signal()?,
+        };
+        service::serve_metrics(settings.metrics_addr, vec![services.postgres.clone(), services.nats.clone()]).await?;
+        Ok(services)
+    }
+
+    async fn ledger(&self, keep: Option<chrono::Duration>) -> anyhow::Result<()> {
+        let database = self.settings.database(Role::Ledger)?;
+        let Some(client) = self.nats_client().await? else { return Ok(()) };
+        tracing::info!(database = database.place(), "the ledger is running");
+        Ingest { database, client, postgres: self.postgres.clone(), keep }.run(self.shutdown.clone()).await?;
+        Ok(())
+    }
+
+    /// A service may be started before NATS is: it waits. None at shutdown.
+    async fn nats_client(&self) -> anyhow::Result<Option<async_nats::Client>> {
+        let url = self.settings.nats_url()?;
+        let mut backoff = Backoff::default();
+        loop {
+            match stream::connect(url, self.nats.clone()).await {
+                Ok(client) => {
+                    self.nats.ended();
+                    return Ok(Some(client));
+                }
+                Err(error) => self.nats.began(&error),
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Ok(None),
+                () = backoff.wait() => {}
+            }
+        }
+    }
+
+    async fn projector(&self) -> anyhow::Result<()> {
+        let database = self.settings.database(Role::Projector)?;
+        tracing::info!(database = database.place(), "the projector is running");
+        projector::Projector::new(database, self.postgres.clone())?.run(self.shutdown.clone()).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Where things are: from flags, then the environment, then `runledger.toml` in the working directory.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use events::id::OrgId;
+use ledger::{
+    connection::{Database, Outage, Role},
+    stream,
+};
+use serde::Deserialize;
+use sqlx::PgConnection;
+
+/// Flags that every command takes.
+#[derive(Args)]
+pub struct Flags {
+    /// PostgreSQL, e.g. postgres://user:password@host:5432/database
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        env = "RUNLEDGER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_url: Option<String>,
+    /// NATS with JetStream, e.g. nats://host:4222
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        env = "RUNLEDGER_NATS_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    nats_url: Option<String>,
+    /// How logs are written to stderr
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Where a service answers /metrics, /health/live and /health/ready, e.g. 0.0.0.0:9090
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_METRICS_ADDR", value_name = "ADDRESS")]
+    metrics_addr: Option<std::net::SocketAddr>,
+    /// Settings file [default: runledger.toml, if it is there]
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `runledger.toml` may hold.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    database_url: Option<String>,
+    nats_url: Option<String>,
+    log_format: Option<LogFormat>,
+    metrics_addr: Option<std::net::SocketAddr>,
+}
+
+/// The settings of this invocation.
+#[derive(Clone)]
+pub struct Settings {
+    pub given_database_url: Option<String>,
+    pub given_nats_url: Option<String>,
+    pub log_format: LogFormat,
+    pub metrics_addr: Option<std::net::SocketAddr>,
+}
+
+impl Settings {
+    /// Flags and environment (clap has joined them) over the file.
+    pub fn resolve(flags: Flags) -> anyhow::Result<Self> {
+        let file = read(flags.config.as_deref())?;
+        Ok(Self {
+            given_database_url: flags.database_url.or(file.database_url),
+            given_nats_url: flags.nats_url.or(file.nats_url),
+            log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
+            metrics_addr: flags.metrics_addr.or(file.metrics_addr),
+        })
+    }
+
+    /// The database's URL, or what to do to have one.
+    pub fn database_url(&self) -> anyhow::Result<&str> {
+        self.given_database_url
+            .as_deref()
+            .context("no database is given: set RUNLEDGER_DATABASE_URL, pass --database-url, or try `runledger demo`, which starts its own")
+    }
+
+    /// The URL of NATS, or what to do to have one.
+    pub fn nats_url(&self) -> anyhow::Result<&str> {
+        self.given_nats_url.as_deref().context(
+            "no NATS is given: set RUNLEDGER_NATS_URL, pass --nats-url, or try `runledger demo`, which starts its own",
+        )
+    }
+
+    /// The database, spoken to in a role.
+    pub fn database(&self, role: Role) -> anyhow::Result<Database> {
+        Ok(Database::new(self.database_url()?, role)?)
+    }
+
+    /// A connection in a role.
+    pub async fn connect(&self, role: Role) -> anyhow::Result<PgConnection> {
+        connect(&self.database(role)?).await
+    }
+
+    /// A connection to read by: as that org's tenant, or across orgs if none is given.
+    pub async fn connect_to_read(&self, org_id: Option<OrgId>) -> anyhow::Result<PgConnection> {
+        match org_id {
+            Some(org_id) => connect(&self.database(Role::Reader)?.of_org(org_id)).await,
+            None => self.connect(Role::Admin).await,
+        }
+    }
+
+    /// A connection to NATS.
+    pub async fn connect_to_nats(&self) -> anyhow::Result<async_nats::Client> {
+        Ok(stream::connect(self.nats_url()?, Arc::new(Outage::of("NATS"))).await?)
+    }
+}
+
+async fn connect(database: &Database) -> anyhow::Result<PgConnection> {
+    database.connect().await.map_err(|error| {
+        let place = database.place();
+        let advice = match error.as_database_error().map(|error| error.message().to_owned()) {
+            Some(message) if message.contains("role \"runledger_") && message.contains("does not exist") => {
+                "run `runledger migrate` first".to_owned()
+            }
+            Some(message) if message.contains("permission denied to set role") => {
+                "grant the role to the user of the URL, or use --org to read as that org's tenant".to_owned()
+            }
+            _ => "check RUNLEDGER_DATABASE_URL and that the server runs".to_owned(),
+        };
+        anyhow::Error::new(error).context(format!("database {place} cannot be used; {advice}"))
+    })
+}
+
+fn read(path: Option<&std::path::Path>) -> anyhow::Result<File> {
+    let default = std::path::Path::new("runledger.toml");
+    let path = match path {
+        Some(path) => path,
+        None if default.exists() => default,
+        None => return Ok(File::default()),
+    };
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("settings file {} cannot be read", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("settings file {} is not understood", path.display()))
+}
