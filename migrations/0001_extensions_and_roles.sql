@@ -15,9 +15,13 @@ BEGIN
             NULL;
         END;
         -- The owner may act as any of them, so that one URL is enough for a small deployment.
-        IF NOT pg_has_role(current_user, role, 'SET') THEN
-            EXECUTE format('GRANT %I TO CURRENT_USER', role);
-        END IF;
+        BEGIN
+            IF NOT pg_has_role(current_user, role, 'SET') THEN
+                EXECUTE format('GRANT %I TO CURRENT_USER', role);
+            END IF;
+        EXCEPTION WHEN unique_violation OR internal_error THEN
+            NULL;
+        END;
     END LOOP;
 END $$;
 

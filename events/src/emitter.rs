@@ -21,25 +21,27 @@
 //! A service that must not lose an event when it dies between its own commit and the
 //! acknowledgement writes to the [`outbox`] instead.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, ServerAddr, jetstream};
 use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::{
     envelope::Event,
-    id::{OrgId, RunId, SubjectId},
+    id::{OrgId, RunId},
 };
 
 mod error;
 mod message;
 pub mod outbox;
+mod places;
 mod run;
 
-pub use error::EmitError;
+pub use error::{EmitError, Unsent};
 pub use run::RunEmitter;
 
 use message::Outgoing;
+use places::Places;
 
 /// The pause before the second attempt to send an event; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -93,11 +95,12 @@ pub fn connect_options(nats_url: &str) -> ConnectOptions {
     options.ignore_discovered_servers()
 }
 
-/// Publishes events; cheap to clone, and clones share the connection and its bounds.
+/// Publishes events; cheap to clone, and clones share the connection, its bounds and the count.
 #[derive(Clone, Debug)]
 pub struct Emitter {
     jetstream: jetstream::Context,
     options: Arc<EmitterOptions>,
+    places: Arc<Places>,
 }
 
 impl Emitter {
@@ -120,7 +123,7 @@ impl Emitter {
             .max_ack_inflight(options.in_flight_max)
             .backpressure_on_inflight(true)
             .build(client);
-        Self { jetstream, options: Arc::new(options) }
+        Self { jetstream, options: Arc::new(options), places: Arc::new(Places::new(places::EVENTS_MAX)) }
     }
 
     /// The source of its events.
@@ -128,25 +131,20 @@ impl Emitter {
         &self.options.source
     }
 
-    /// Sends the event as it is and waits until the stream has it.
+    /// Sends the event and waits until the stream has it. An event without a `sequence` is counted by
+    /// org, subject and source; sent again, it has the same one. Of the events sent last, 65,536 are
+    /// remembered: a subject that they leave out is counted from 1 again, which raises no alarm and may
+    /// hide a loss. Whoever knows when a subject ends counts without that limit: see [`Emitter::run`].
     pub async fn emit(&self, event: &Event) -> Result<Ack, EmitError> {
-        self.publish(&Outgoing::of(event)?).await
+        self.publish(&self.counted(event)?).await
     }
 
     /// Sends all events, many at a time and so in no particular order, and says how many the stream
-    /// has when it has them all. Events without a `sequence` are counted by source and subject.
-    /// Stops at the first that cannot be sent; sending all of them again is harmless.
+    /// has when it has them all. They are counted as by [`Emitter::emit`]. Stops at the first that
+    /// cannot be sent; sending all of them again is harmless.
     pub async fn emit_all(&self, events: impl Stream<Item = Event>) -> Result<u64, EmitError> {
-        let mut sequences: HashMap<(OrgId, SubjectId, String), i64> = HashMap::new();
         events
-            .map(|mut event| {
-                if event.sequence().is_none() {
-                    let sequence = sequences.entry((event.org_id, event.subject_id, event.source.clone())).or_default();
-                    *sequence += 1;
-                    event.set_sequence(*sequence);
-                }
-                Outgoing::of(&event)
-            })
+            .map(|event| self.counted(&event))
             .map(|outgoing| async { self.publish(&outgoing?).await })
             .buffer_unordered(self.options.in_flight_max)
             .try_fold(0, async |count, _| Ok(count + 1))
@@ -156,6 +154,12 @@ impl Emitter {
     /// A handle that sends the events of one run and counts them.
     pub fn run(&self, org_id: OrgId, run_id: RunId) -> RunEmitter {
         RunEmitter::new(self.clone(), org_id, run_id)
+    }
+
+    fn counted(&self, event: &Event) -> Result<Outgoing, EmitError> {
+        let mut outgoing = Outgoing::of(event)?;
+        outgoing.count(|event| self.places.of(event));
+        Ok(outgoing)
     }
 
     /// Sends a message until it is acknowledged, the stream refuses it, or time is up.

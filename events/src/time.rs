@@ -3,7 +3,13 @@
 //! The ledger keeps whole microseconds, because PostgreSQL does; what is finer is cut off, so that
 //! the same text always becomes the same time. Everyone who reads or writes a time uses this.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+
+/// The years that a time may be in, in UTC: RFC 3339 has four digits, and what it calls 0000 is
+/// 1 BC to PostgreSQL, which no reader of a time expects.
+pub const YEARS: RangeInclusive<i32> = 1..=9999;
 
 /// Text that is no time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +57,7 @@ fn instant(text: &[u8]) -> Result<DateTime<Utc>, &'static str> {
     let leap = TimeDelta::seconds(i64::from(second == 60));
     let utc =
         (date.and_time(time).and_utc() + leap).checked_sub_signed(offset_of(offset)?).ok_or("it is out of range")?;
-    if (0..=9999).contains(&utc.year()) { Ok(utc) } else { Err("in UTC it is not in the years 0000 to 9999") }
+    if YEARS.contains(&utc.year()) { Ok(utc) } else { Err("in UTC it is not in the years 0001 to 9999") }
 }
 
 /// The microseconds that the fraction at the start of `rest` stands for, and what follows it.
@@ -101,6 +107,8 @@ mod tests {
             ("2026-03-01T08:30:00.123456789Z", "2026-03-01T08:30:00.123456Z"),
             ("1969-12-31T23:59:59.9999999Z", "1969-12-31T23:59:59.999999Z"),
             ("2024-02-29T23:59:59-23:59", "2024-03-01T23:58:59Z"),
+            ("0000-12-31T23:59:59-00:01", "0001-01-01T00:00:59Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
         ] {
             assert_eq!(format(parse(text).unwrap()), utc, "{text}");
         }
@@ -133,7 +141,8 @@ mod tests {
             "294277-01-01T00:00:00Z",
             "+2026-03-01T08:30:00Z",
             "9999-12-31T23:59:59-00:01",
-            "0000-01-01T00:00:00+00:01",
+            "0000-12-31T23:59:59Z",
+            "0001-01-01T00:00:00+00:01",
             "2026-03-01T08:30:00Zé",
             "٢٠٢٦-03-01T08:30:00Z",
         ] {

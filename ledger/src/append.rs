@@ -33,17 +33,8 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// PostgreSQL failed, or refused the data.
-    #[error("PostgreSQL failed while events were appended")]
+    #[error("PostgreSQL failed while events were appended: {0}")]
     Database(#[from] sqlx::Error),
-    /// A head row that nothing of ours writes.
-    #[error("the head of org {org_id} is damaged: run `runledger verify --org {org_id}`")]
-    Head {
-        /// Whose head.
-        org_id: OrgId,
-        #[source]
-        /// What is wrong with it.
-        source: MisshapenFrontier,
-    },
 }
 
 /// Makes the partitions of orgs that these events register. Before the transaction of [`append`],
@@ -83,9 +74,8 @@ pub async fn append(
     let mut outcomes: Vec<Option<Outcome>> = events.iter().map(|_| None).collect();
     let mut rows = Rows::default();
     for (org_id, indices) in of_org {
-        let mut writer = OrgWriter::lock(conn, org_id, now).await?;
-        let ids: Vec<EventId> = indices.iter().map(|&index| events[index].event_id).collect();
-        writer.recall(conn, &ids).await?;
+        let ids = indices.iter().map(|&index| events[index].event_id).collect();
+        let mut writer = OrgWriter::lock(conn, org_id, ids, now).await?;
         for index in indices {
             outcomes[index] = Some(writer.take(conn, events[index], &mut rows).await?);
         }
@@ -109,68 +99,90 @@ pub fn ranges(events: &[&Event], outcomes: &[Outcome]) -> BTreeMap<OrgId, (Seq, 
 /// The one writer of an org, for as long as the transaction lasts.
 struct OrgWriter<'e> {
     org_id: OrgId,
-    /// None while the org is not registered.
-    frontier: Option<Frontier>,
+    /// The ids of the events that it will be given.
+    ids: Vec<EventId>,
+    head: Head,
     recorded_at: DateTime<Utc>,
-    appended: bool,
-    recalled: HashMap<EventId, (Seq, Event)>,
+    /// The events of these ids that stand in the ledger.
+    known: HashMap<EventId, (Seq, Content)>,
+    /// The events appended in this transaction.
     taken: HashMap<EventId, (Seq, &'e Event)>,
 }
 
-impl<'e> OrgWriter<'e> {
-    async fn lock(conn: &mut PgConnection, org_id: OrgId, now: DateTime<Utc>) -> Result<Self, AppendError> {
-        let head = sqlx::query!(
-            "SELECT size, frontier, updated_at FROM ledger.head WHERE org_id = $1 FOR UPDATE",
-            org_id as OrgId
-        )
-        .fetch_optional(conn)
-        .await?;
-        let mut writer = Self {
-            org_id,
-            frontier: None,
-            recorded_at: now,
-            appended: false,
-            recalled: HashMap::new(),
-            taken: HashMap::new(),
-        };
-        if let Some(head) = head {
-            let frontier = Frontier::restore(head.size as u64, &head.frontier);
-            writer.frontier = Some(frontier.map_err(|source| AppendError::Head { org_id, source })?);
-            writer.recorded_at = now.max(head.updated_at);
+enum Head {
+    /// The org is not registered.
+    Missing,
+    /// Somebody changed the row: nothing can be appended behind it.
+    Damaged(MisshapenFrontier),
+    Locked(Frontier),
+}
+
+/// What makes two events of one id the same: see [`Event::same_content`].
+#[derive(PartialEq, Eq)]
+struct Content {
+    event_type: String,
+    schema_version: i16,
+    subject_id: SubjectId,
+    source: String,
+    occurred_at: DateTime<Utc>,
+    data_sha256: Vec<u8>,
+}
+
+impl Content {
+    fn of(event: &Event) -> Self {
+        Self {
+            event_type: event.event_type.clone(),
+            schema_version: event.schema_version,
+            subject_id: event.subject_id,
+            source: event.source.clone(),
+            occurred_at: event.occurred_at,
+            data_sha256: merkle::sha256(event.data.as_bytes()).to_vec(),
         }
+    }
+}
+
+impl<'e> OrgWriter<'e> {
+    async fn lock(
+        conn: &mut PgConnection,
+        org_id: OrgId,
+        ids: Vec<EventId>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, AppendError> {
+        let mut writer =
+            Self { org_id, ids, head: Head::Missing, recorded_at: now, known: HashMap::new(), taken: HashMap::new() };
+        writer.lock_head(conn).await?;
         Ok(writer)
     }
 
-    /// Looks up which of these ids stand in the ledger already.
-    async fn recall(&mut self, conn: &mut PgConnection, ids: &[EventId]) -> Result<(), AppendError> {
-        if self.frontier.is_none() {
-            return Ok(());
-        }
-        let rows = sqlx::query!(
+    /// Locks the head, if there is one, and only then looks up what stands behind it already.
+    async fn lock_head(&mut self, conn: &mut PgConnection) -> Result<(), AppendError> {
+        let head = sqlx::query!(
+            "SELECT size, frontier, updated_at FROM ledger.head WHERE org_id = $1 FOR UPDATE",
+            self.org_id as OrgId
+        );
+        let Some(head) = head.fetch_optional(&mut *conn).await? else { return Ok(()) };
+        self.recorded_at = self.recorded_at.max(head.updated_at);
+        self.head = match Frontier::restore(head.size as u64, &head.frontier) {
+            Ok(frontier) => Head::Locked(frontier),
+            Err(damage) => Head::Damaged(damage),
+        };
+        let known = sqlx::query!(
             r#"SELECT seq AS "seq: Seq", event_id AS "event_id: EventId", event_type, source, subject_id AS "subject_id: SubjectId",
-                      occurred_at, schema_version, data::text AS "data!"
+                      occurred_at, schema_version, sha256(convert_to(data::text, 'UTF8')) AS "data_sha256!"
                FROM ledger.event WHERE org_id = $1 AND event_id = ANY($2)"#,
             self.org_id as OrgId,
-            ids as &[EventId]
-        )
-        .fetch_all(conn)
-        .await?;
-        for row in rows {
-            let event = Event {
-                org_id: self.org_id,
-                event_id: row.event_id,
+            &self.ids as &[EventId]
+        );
+        for row in known.fetch_all(conn).await? {
+            let content = Content {
                 event_type: row.event_type,
                 schema_version: row.schema_version,
                 subject_id: row.subject_id,
                 source: row.source,
                 occurred_at: row.occurred_at,
-                correlation_id: None,
-                causation_id: None,
-                traceparent: None,
-                extensions: None,
-                data: row.data.into(),
+                data_sha256: row.data_sha256,
             };
-            self.recalled.insert(row.event_id, (row.seq, event));
+            self.known.insert(row.event_id, (row.seq, content));
         }
         Ok(())
     }
@@ -181,29 +193,31 @@ impl<'e> OrgWriter<'e> {
         event: &'e Event,
         rows: &mut Rows<'e>,
     ) -> Result<Outcome, AppendError> {
-        if self.frontier.is_none() {
-            if event.event_type != ORG_REGISTERED {
-                return Ok(Outcome::Refused(unknown_org(self.org_id)));
-            }
+        if matches!(self.head, Head::Missing) && event.event_type == ORG_REGISTERED {
             self.register(conn).await?;
         }
-        let earlier = self.taken.get(&event.event_id).copied();
-        let earlier = earlier.or_else(|| self.recalled.get(&event.event_id).map(|(seq, event)| (*seq, event)));
-        if let Some((seq, earlier)) = earlier {
-            return Ok(if earlier.same_content(event) {
-                Outcome::Duplicate(seq)
-            } else {
-                Outcome::Refused(conflict(event, seq))
-            });
-        }
-        let Some(frontier) = self.frontier.as_mut() else { return Ok(Outcome::Refused(unknown_org(self.org_id))) };
-        let seq = Seq::new(frontier.size() as i64).next();
-        let leaf_hash = merkle::leaf_hash(event, seq, self.recorded_at);
-        frontier.push(leaf_hash);
-        rows.push(event, seq, self.recorded_at, leaf_hash);
-        self.taken.insert(event.event_id, (seq, event));
-        self.appended = true;
-        Ok(Outcome::Appended(seq))
+        let frontier = match &mut self.head {
+            Head::Missing => return Ok(Outcome::Refused(unknown_org(self.org_id))),
+            Head::Damaged(damage) => return Ok(Outcome::Refused(damaged_head(self.org_id, damage))),
+            Head::Locked(frontier) => frontier,
+        };
+        let earlier = match (self.taken.get(&event.event_id), self.known.get(&event.event_id)) {
+            (Some((seq, taken)), _) => Some((*seq, taken.same_content(event))),
+            (None, Some((seq, known))) => Some((*seq, *known == Content::of(event))),
+            (None, None) => None,
+        };
+        Ok(match earlier {
+            Some((seq, true)) => Outcome::Duplicate(seq),
+            Some((seq, false)) => Outcome::Refused(conflict(event, seq)),
+            None => {
+                let seq = Seq::new(frontier.size() as i64).next();
+                let leaf_hash = merkle::leaf_hash(event, seq, self.recorded_at);
+                frontier.push(leaf_hash);
+                rows.push(event, seq, self.recorded_at, leaf_hash);
+                self.taken.insert(event.event_id, (seq, event));
+                Outcome::Appended(seq)
+            }
+        })
     }
 
     async fn register(&mut self, conn: &mut PgConnection) -> Result<(), AppendError> {
@@ -216,14 +230,14 @@ impl<'e> OrgWriter<'e> {
         )
         .execute(&mut *conn)
         .await?;
-        let locked = Self::lock(conn, self.org_id, self.recorded_at).await?;
-        self.frontier = locked.frontier;
-        self.recorded_at = locked.recorded_at;
-        Ok(())
+        self.lock_head(conn).await
     }
 
     async fn store_head(self, conn: &mut PgConnection) -> Result<(), AppendError> {
-        let Some(frontier) = self.frontier.filter(|_| self.appended) else { return Ok(()) };
+        let Head::Locked(frontier) = self.head else { return Ok(()) };
+        if self.taken.is_empty() {
+            return Ok(());
+        }
         let root = frontier.root();
         let roots: Vec<&[u8]> = frontier.roots().iter().map(|root| root.as_slice()).collect();
         sqlx::query!(
@@ -247,6 +261,14 @@ fn unknown_org(org_id: OrgId) -> Refusal {
             "org {org_id} is not registered; register it with `runledger org add NAME --id {org_id}` and the event is appended by itself"
         ),
     )
+}
+
+fn damaged_head(org_id: OrgId, damage: &MisshapenFrontier) -> Refusal {
+    let reason = format!(
+        "the head of org {org_id} is damaged ({damage}); run `runledger verify --org {org_id}`, repair it, then `runledger dead-letters retry --code database_refused --org {org_id}`"
+    );
+    tracing::error!(%org_id, %damage, "the org's head is damaged; its events are kept as dead letters");
+    Refusal::new(Code::DatabaseRefused, reason)
 }
 
 fn conflict(event: &Event, seq: Seq) -> Refusal {

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
 
@@ -44,8 +44,8 @@ impl Role {
 
 /// A URL that is no PostgreSQL URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the database URL cannot be read; it looks like postgres://user:password@host:5432/database")]
-pub struct InvalidUrl(#[source] sqlx::Error);
+#[error("the database URL is no PostgreSQL URL; give one like postgres://user:password@host:5432/database")]
+pub struct InvalidUrl;
 
 /// Where the database is and in which role to speak to it.
 #[derive(Clone)]
@@ -59,13 +59,16 @@ impl Database {
     /// # Errors
     /// When `url` is no PostgreSQL URL. Nothing is connected yet.
     pub fn new(url: &str, role: Role) -> Result<Self, InvalidUrl> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(InvalidUrl);
+        }
         let options = PgConnectOptions::from_str(url)
-            .map_err(InvalidUrl)?
+            .map_err(|_| InvalidUrl)?
             .application_name("runledger")
             .disable_statement_logging()
             // A plan made for one org opens that org's partition alone; a generic one locks them all.
             .options([("plan_cache_mode", "force_custom_plan")])
-            // A server that died without a word is noticed within seconds, on either side.
+            // A client that died without a word is noticed within seconds, and its leases are free.
             .options([("tcp_keepalives_idle", "2"), ("tcp_keepalives_interval", "1"), ("tcp_keepalives_count", "3")])
             .options([("client_connection_check_interval", "1s")])
             .options([("TimeZone", "UTC")]);
@@ -105,6 +108,14 @@ impl Database {
     }
 }
 
+/// Whether the server is away, shutting down or starting, rather than at odds with what was asked.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error.as_database_error() {
+        None => true,
+        Some(error) => error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
+    }
+}
+
 /// Whether the database refused the data, rather than failed: SQLSTATE class 22 or 23.
 pub fn refuses_data(error: &sqlx::Error) -> bool {
     error
@@ -135,31 +146,35 @@ impl Backoff {
 #[derive(Debug)]
 pub struct Outage {
     server: &'static str,
-    down: AtomicBool,
+    state: AtomicU8,
 }
 
+const UNKNOWN: u8 = 0;
+const UP: u8 = 1;
+const DOWN: u8 = 2;
+
 impl Outage {
-    /// Of a server with this name, which is thought to be up.
+    /// Of a server with this name, of which nothing is known yet.
     pub const fn of(server: &'static str) -> Self {
-        Self { server, down: AtomicBool::new(false) }
+        Self { server, state: AtomicU8::new(UNKNOWN) }
     }
 
-    /// The server failed; logged if it was thought to be up.
+    /// The server failed; logged if it was not known to be down.
     pub fn began(&self, error: &dyn fmt::Display) {
-        if !self.down.swap(true, Ordering::Relaxed) {
+        if self.state.swap(DOWN, Ordering::Relaxed) != DOWN {
             tracing::warn!(server = self.server, %error, "lost the connection; trying again until it is back");
         }
     }
 
-    /// The server answered; logged if it was thought to be down.
+    /// The server answered; logged if it was down.
     pub fn ended(&self) {
-        if self.down.swap(false, Ordering::Relaxed) {
+        if self.state.swap(UP, Ordering::Relaxed) == DOWN {
             tracing::info!(server = self.server, "connected again");
         }
     }
 
-    /// Whether the server is thought to be up.
+    /// Whether the server answered when it was asked last.
     pub fn is_up(&self) -> bool {
-        !self.down.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == UP
     }
 }

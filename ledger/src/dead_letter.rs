@@ -15,6 +15,8 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     append::{self, AppendError, Outcome},
+    connection::refuses_data,
+    ingest::APPENDED_CHANNEL,
     stream::{Delivery, STREAM},
 };
 
@@ -67,15 +69,14 @@ pub struct Filter {
 pub(crate) async fn store(
     conn: &mut PgConnection,
     stream_created_at: DateTime<Utc>,
-    refused: &[(&Delivery, &Refusal)],
+    delivery: &Delivery,
+    refusal: &Refusal,
 ) -> Result<(), sqlx::Error> {
-    for (delivery, refusal) in refused {
-        let stands = insert(conn, stream_created_at, delivery, refusal).await?;
-        if !stands {
-            // A server that lost its last messages in a power cut hands their numbers out again. The
-            // message's own time then tells the two apart.
-            insert(conn, delivery.stored_at, delivery, refusal).await?;
-        }
+    let stands = insert(conn, stream_created_at, delivery, refusal).await?;
+    if !stands {
+        // A server that lost its last messages in a power cut hands their numbers out again. The
+        // message's own time then tells the two apart.
+        insert(conn, delivery.stored_at, delivery, refusal).await?;
     }
     Ok(())
 }
@@ -161,8 +162,15 @@ pub async fn discard(conn: &mut PgConnection, dead_letter_id: i64, purge: bool) 
 /// What a retry came to.
 #[derive(Debug)]
 pub enum Retried {
-    /// It stands in its org's ledger now, or stood there already.
+    /// It stands in its org's ledger now.
     Appended {
+        /// Whose ledger.
+        org_id: OrgId,
+        /// Where in it.
+        seq: Seq,
+    },
+    /// It stood there already, and counts as retried.
+    AlreadyThere {
         /// Whose ledger.
         org_id: OrgId,
         /// Where in it.
@@ -172,23 +180,28 @@ pub enum Retried {
     Refused(Refusal),
 }
 
-/// Sends open dead letters through the door again, each in a transaction of its own, in the order
-/// given. Numbers that are not open, or that somebody else retries at the moment, are left out.
+/// Sends an open dead letter through the door again. None if it is not open, or if somebody else retries
+/// it at the moment.
 ///
 /// # Errors
-/// When PostgreSQL fails; those before are done.
-pub async fn retry(conn: &mut PgConnection, dead_letter_ids: &[i64]) -> Result<Vec<(i64, Retried)>, AppendError> {
-    let mut results = Vec::new();
-    for &dead_letter_id in dead_letter_ids {
-        if let Some(retried) = retry_one(conn, dead_letter_id).await? {
-            results.push((dead_letter_id, retried));
+/// When PostgreSQL fails. What it refuses for its data is a refusal and no failure.
+pub async fn retry(conn: &mut PgConnection, dead_letter_id: i64) -> Result<Option<Retried>, AppendError> {
+    let Some(admitted) = open_letter(conn, dead_letter_id).await? else { return Ok(None) };
+    match retry_as(conn, dead_letter_id, admitted).await {
+        Err(AppendError::Database(error)) if refuses_data(&error) => {
+            let reason = format!("PostgreSQL refused the event: {error}; please report this");
+            let refused = Err(Refusal::new(Code::DatabaseRefused, reason));
+            retry_as(conn, dead_letter_id, refused).await
         }
+        result => result,
     }
-    Ok(results)
 }
 
-async fn retry_one(conn: &mut PgConnection, dead_letter_id: i64) -> Result<Option<Retried>, AppendError> {
-    let Some(admitted) = open_letter(conn, dead_letter_id).await? else { return Ok(None) };
+async fn retry_as(
+    conn: &mut PgConnection,
+    dead_letter_id: i64,
+    admitted: Result<Event, Refusal>,
+) -> Result<Option<Retried>, AppendError> {
     if let Ok(event) = &admitted {
         append::make_partitions(conn, &[event]).await?;
     }
@@ -203,13 +216,25 @@ async fn retry_one(conn: &mut PgConnection, dead_letter_id: i64) -> Result<Optio
     let retried = match admitted {
         Err(refusal) => Retried::Refused(refusal),
         Ok(event) => match append::append(&mut tx, &[&event], crate::now()).await?.pop() {
-            Some(Outcome::Appended(seq) | Outcome::Duplicate(seq)) => Retried::Appended { org_id: event.org_id, seq },
+            Some(Outcome::Appended(seq)) => Retried::Appended { org_id: event.org_id, seq },
+            Some(Outcome::Duplicate(seq)) => Retried::AlreadyThere { org_id: event.org_id, seq },
             Some(Outcome::Refused(refusal)) => Retried::Refused(refusal),
             None => return Ok(None),
         },
     };
-    let refusal = match &retried {
-        Retried::Appended { .. } => None,
+    mark(&mut tx, dead_letter_id, &retried).await?;
+    tx.commit().await?;
+    Ok(Some(retried))
+}
+
+async fn mark(conn: &mut PgConnection, dead_letter_id: i64, retried: &Retried) -> Result<(), sqlx::Error> {
+    let refusal = match retried {
+        Retried::Appended { org_id, .. } => {
+            // Nobody else tells the projectors: the letter may be retried by a command.
+            sqlx::query!("SELECT pg_notify($1, $2)", APPENDED_CHANNEL, org_id.to_string()).execute(&mut *conn).await?;
+            None
+        }
+        Retried::AlreadyThere { .. } => None,
         Retried::Refused(refusal) => Some(refusal),
     };
     sqlx::query!(
@@ -221,10 +246,9 @@ async fn retry_one(conn: &mut PgConnection, dead_letter_id: i64) -> Result<Optio
         refusal.map(|refusal| refusal.code.as_str()),
         refusal.map(|refusal| refusal.reason.replace('\0', "\u{FFFD}"))
     )
-    .execute(&mut *tx)
+    .execute(conn)
     .await?;
-    tx.commit().await?;
-    Ok(Some(retried))
+    Ok(())
 }
 
 /// An open letter's event as the door sees it today; none if no open letter has this number.
@@ -236,43 +260,70 @@ async fn open_letter(
         return Ok(None);
     };
     let headers = headers::from_json(&letter.headers);
+    // A subject that is not UTF-8 is kept as text; it must not pass for what it is shown as.
+    let spoiled = letter.code == Code::InvalidUtf8.as_str() && letter.subject.contains('\u{FFFD}');
     let message = Message {
-        subject: letter.subject.as_bytes(),
+        subject: if spoiled { &[0xFF] } else { letter.subject.as_bytes() },
         headers: headers.iter().map(|(name, value)| (&name[..], &value[..])).collect(),
         payload: letter.payload.into(),
     };
     Ok(Some(wire::admit(&message, crate::now())))
 }
 
-/// Open letters whose reason has gone: their org is registered by now.
+/// The numbers of the open dead letters with this code, oldest first: those behind `after`, at most `limit`.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub(crate) async fn of_registered_orgs(conn: &mut PgConnection, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
+pub async fn open_ids(
+    conn: &mut PgConnection,
+    code: Code,
+    org_id: Option<OrgId>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT dead_letter_id FROM ledger.dead_letter
-           WHERE state = 'open' AND code = 'unknown_org' AND org_id IN (SELECT org_id FROM ledger.head)
-           ORDER BY dead_letter_id LIMIT $1"#,
+           WHERE state = 'open' AND code = $1 AND ($2::uuid IS NULL OR org_id = $2) AND dead_letter_id > $3
+           ORDER BY dead_letter_id LIMIT $4"#,
+        code.as_str(),
+        org_id as Option<OrgId>,
+        after,
         limit
     )
     .fetch_all(conn)
     .await
 }
 
-/// Open letters that an upgrade may have made acceptable and that were not tried since `started_at`.
+/// Open letters whose reason has gone: their org is registered by now.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub(crate) async fn of_unknown_kinds(
+pub(crate) async fn of_registered_orgs(
     conn: &mut PgConnection,
-    started_at: DateTime<Utc>,
+    after: i64,
     limit: i64,
 ) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT dead_letter_id FROM ledger.dead_letter
-           WHERE state = 'open' AND code IN ('unknown_type', 'unknown_version') AND last_attempt_at < $1
+           WHERE state = 'open' AND code = 'unknown_org' AND org_id IN (SELECT org_id FROM ledger.head) AND dead_letter_id > $1
            ORDER BY dead_letter_id LIMIT $2"#,
-        started_at,
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Open letters that an upgrade may have made acceptable.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub(crate) async fn of_unknown_kinds(conn: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT dead_letter_id FROM ledger.dead_letter
+           WHERE state = 'open' AND code IN ('unknown_type', 'unknown_version') AND dead_letter_id > $1
+           ORDER BY dead_letter_id LIMIT $2"#,
+        after,
         limit
     )
     .fetch_all(conn)

@@ -22,20 +22,24 @@ pub use announce::APPENDED_CHANNEL;
 
 use crate::{
     connection::{Backoff, Database, Outage},
+    nats::Nats,
     stream::{EventStream, StreamError},
 };
 use announce::Announcer;
-use partition::Partition;
+use partition::{Partition, within};
 
 /// How often the sharing of partitions is looked at.
 const SHARES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long looking at it may take.
+const BALANCE_MAX: Duration = Duration::from_secs(10);
 
 /// What the service needs.
 pub struct Ingest {
     /// PostgreSQL, in the role of the ledger.
     pub database: Database,
     /// NATS.
-    pub client: Client,
+    pub nats: Nats,
     /// The state of PostgreSQL as the process sees it.
     pub postgres: Arc<Outage>,
     /// How long messages stay in the stream after they were appended; `None` keeps them for ever.
@@ -62,9 +66,11 @@ impl Ingest {
     /// # Errors
     /// When the stream is not ours, before anything was read.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), StreamError> {
-        let stream = EventStream::ensure(&self.client).await?;
-        register_shared_org(&self.client).await;
-        let announcer = Announcer::start(self.client.clone(), self.database.clone(), self.postgres.clone());
+        if !self.stream_is_there(&shutdown).await? {
+            return Ok(());
+        }
+        register_shared_org(&self.nats.client()).await;
+        let announcer = Announcer::start(self.nats.clone(), self.database.clone());
         let org_registered = Arc::new(Notify::new());
         let second_chances = tokio::spawn(second_chance::run(
             self.database.clone(),
@@ -74,7 +80,7 @@ impl Ingest {
         ));
         let mut holder = Holder {
             partition: Partition {
-                stream,
+                nats: self.nats.clone(),
                 announcer,
                 org_registered,
                 postgres: self.postgres.clone(),
@@ -89,7 +95,7 @@ impl Ingest {
             match holder.share(&self.database).await {
                 Ok(()) => break,
                 Err(error) => {
-                    self.postgres.began(&error);
+                    tracing::debug!(%error, "the partitions cannot be shared at the moment; trying again");
                     backoff.wait().await;
                 }
             }
@@ -97,6 +103,27 @@ impl Ingest {
         holder.release_all().await;
         let _ = second_chances.await;
         Ok(())
+    }
+
+    /// Waits until the stream is there, and ours. False at shutdown.
+    async fn stream_is_there(&self, shutdown: &CancellationToken) -> Result<bool, StreamError> {
+        let mut backoff = Backoff::default();
+        let mut said = false;
+        loop {
+            match EventStream::ensure(&self.nats.client()).await {
+                Ok(_) => return Ok(true),
+                Err(error @ StreamError::Foreign(_)) => return Err(error),
+                Err(error) if !said => {
+                    tracing::warn!(%error, "waiting for JetStream");
+                    said = true;
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(false),
+                () = backoff.wait() => {}
+            }
+        }
     }
 }
 
@@ -115,11 +142,11 @@ struct Held {
 impl Holder {
     /// Takes and gives up partitions so that all members hold a fair share. Returns at shutdown.
     async fn share(&mut self, database: &Database) -> Result<(), sqlx::Error> {
-        let mut conn = database.connect().await?;
+        let mut conn = database.connect().await.inspect_err(|error| self.partition.postgres.began(error))?;
         lease::join(&mut conn).await?;
         self.partition.postgres.ended();
         loop {
-            self.balance(&mut conn).await?;
+            within(BALANCE_MAX, self.balance(&mut conn)).await?;
             tokio::select! {
                 () = self.shutdown.cancelled() => return Ok(()),
                 () = tokio::time::sleep(SHARES_INTERVAL) => {}

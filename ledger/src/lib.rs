@@ -8,7 +8,7 @@
 //! | [`dead_letter`] | what could not be appended, and its second chance |
 //! | [`read`], [`verify`] | the reading side, which projectors and commands use |
 //! | [`merkle`] | leaf hashes, frontier, root |
-//! | [`stream`] | the JetStream stream and connections to NATS |
+//! | [`stream`], [`nats`] | the JetStream stream, connections to NATS |
 //! | [`connection`], [`migrate`] | connections to PostgreSQL in a role; the schema |
 //! | [`status`] | how far everything is |
 
@@ -18,6 +18,7 @@ pub mod dead_letter;
 pub mod ingest;
 pub mod merkle;
 pub mod migrate;
+pub mod nats;
 pub mod read;
 pub mod status;
 pub mod stream;

@@ -11,9 +11,14 @@ use sha2::{Digest, Sha256};
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
+/// The SHA-256 hash of bytes.
+pub fn sha256(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
 /// The root of the tree over nothing: SHA-256 of nothing.
 pub fn empty_root() -> Hash {
-    Sha256::digest([]).into()
+    sha256(&[])
 }
 
 /// The leaf hash of an event at `seq`, recorded at `recorded_at`: SHA-256(0x00 ‖ leaf).
@@ -49,10 +54,10 @@ pub fn leaf_hash(event: &Event, seq: Seq, recorded_at: DateTime<Utc>) -> Hash {
         }
     }
     match &event.extensions {
-        Some(extensions) => hash.update(Sha256::digest(extensions.as_bytes())),
+        Some(extensions) => hash.update(sha256(extensions.as_bytes())),
         None => hash.update([0; 32]),
     }
-    hash.update(Sha256::digest(event.data.as_bytes()));
+    hash.update(sha256(event.data.as_bytes()));
     hash.finalize().into()
 }
 

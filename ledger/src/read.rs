@@ -17,7 +17,7 @@ pub enum ReadError {
     /// PostgreSQL failed.
     #[error("PostgreSQL failed while events were read")]
     Database(#[from] sqlx::Error),
-    /// A row whose leaf hash is not 32 bytes: nothing of ours writes it.
+    /// A row whose leaf hash or times are none: nothing of ours writes it.
     #[error("the event of org {org_id} at seq {seq} is damaged: run `runledger verify --org {org_id}`")]
     Damaged {
         /// Whose event.
@@ -52,8 +52,9 @@ struct Row {
     schema_version: i16,
     subject_id: SubjectId,
     source: String,
-    occurred_at: DateTime<Utc>,
-    recorded_at: DateTime<Utc>,
+    /// None where the row holds a time that nothing of ours writes, such as infinity.
+    occurred_at: Option<DateTime<Utc>>,
+    recorded_at: Option<DateTime<Utc>>,
     correlation_id: Option<String>,
     causation_id: Option<String>,
     traceparent: Option<String>,
@@ -64,7 +65,9 @@ struct Row {
 
 impl Row {
     fn into_event(self, org_id: OrgId) -> Result<RecordedEvent, ReadError> {
-        let leaf_hash = self.leaf_hash.try_into().map_err(|_| ReadError::Damaged { org_id, seq: self.seq })?;
+        let damaged = || ReadError::Damaged { org_id, seq: self.seq };
+        let leaf_hash = self.leaf_hash.try_into().map_err(|_| damaged())?;
+        let (occurred_at, recorded_at) = self.occurred_at.zip(self.recorded_at).ok_or_else(damaged)?;
         let event = Event {
             org_id,
             event_id: self.event_id,
@@ -72,14 +75,14 @@ impl Row {
             schema_version: self.schema_version,
             subject_id: self.subject_id,
             source: self.source,
-            occurred_at: self.occurred_at,
+            occurred_at,
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             traceparent: self.traceparent,
             extensions: self.extensions,
             data: self.data.into(),
         };
-        Ok(RecordedEvent { seq: self.seq, recorded_at: self.recorded_at, leaf_hash, event })
+        Ok(RecordedEvent { seq: self.seq, recorded_at, leaf_hash, event })
     }
 }
 
@@ -89,7 +92,10 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT seq AS "seq: Seq", event_id AS "event_id: EventId", event_type, schema_version,
-                      subject_id AS "subject_id: SubjectId", source, occurred_at, recorded_at, correlation_id, causation_id,
+                      subject_id AS "subject_id: SubjectId", source,
+                      CASE WHEN occurred_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN occurred_at END AS occurred_at,
+                      CASE WHEN recorded_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN recorded_at END AS recorded_at,
+                      correlation_id, causation_id,
                       traceparent, extensions::text, data::text AS "data!", leaf_hash
                FROM ledger.event "# + $condition,
             $($argument),+

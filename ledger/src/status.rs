@@ -15,15 +15,31 @@ pub struct Refused {
     pub open: i64,
 }
 
+/// How far an org's ledger goes, and the root over it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Head {
+    /// Whose.
+    pub org_id: OrgId,
+    /// How many events.
+    pub size: Seq,
+    /// The Merkle root, in hexadecimal digits.
+    pub root: String,
+}
+
 /// The ledger as PostgreSQL knows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct LedgerStatus {
-    /// Registered orgs.
-    pub orgs: i64,
-    /// Events of all orgs.
-    pub events: i64,
+    /// One head a registered org, by org id.
+    pub heads: Vec<Head>,
     /// Open dead letters by code.
     pub refused: Vec<Refused>,
+}
+
+impl LedgerStatus {
+    /// Events of all orgs.
+    pub fn events(&self) -> i64 {
+        self.heads.iter().map(|head| head.size.get()).sum()
+    }
 }
 
 /// Reads the ledger's status, as a role that reads across orgs.
@@ -31,17 +47,19 @@ pub struct LedgerStatus {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn ledger(conn: &mut PgConnection) -> Result<LedgerStatus, sqlx::Error> {
-    let heads =
-        sqlx::query!(r#"SELECT count(*) AS "orgs!", coalesce(sum(size), 0)::bigint AS "events!" FROM ledger.head"#)
-            .fetch_one(&mut *conn)
-            .await?;
+    let heads = sqlx::query_as!(
+        Head,
+        r#"SELECT org_id AS "org_id: OrgId", size AS "size: Seq", encode(root, 'hex') AS "root!" FROM ledger.head ORDER BY org_id"#
+    )
+    .fetch_all(&mut *conn)
+    .await?;
     let refused = sqlx::query_as!(
         Refused,
         r#"SELECT code, count(*) AS "open!" FROM ledger.dead_letter WHERE state = 'open' GROUP BY code ORDER BY code"#
     )
     .fetch_all(conn)
     .await?;
-    Ok(LedgerStatus { orgs: heads.orgs, events: heads.events, refused })
+    Ok(LedgerStatus { heads, refused })
 }
 
 /// How many messages wait in the stream behind what was read.
@@ -102,13 +120,4 @@ pub enum StatusError {
     /// NATS failed.
     #[error(transparent)]
     Stream(#[from] StreamError),
-}
-
-/// The head of one org, for tables.
-#[derive(Clone, Debug, Serialize)]
-pub struct OrgHead {
-    /// Whose.
-    pub org_id: OrgId,
-    /// How many events.
-    pub size: Seq,
 }

@@ -1,29 +1,24 @@
-//! The JetStream stream that events come through, and connections to NATS.
+//! The JetStream stream that events come through.
 //!
 //! The stream numbers the partitions itself, by a subject transform: publishers know nothing of them,
 //! and all events of an org are in one.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use async_nats::{
-    Client,
+    Client, ConnectErrorKind,
     jetstream::{
-        self, Context,
-        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+        self, Context, ErrorCode,
+        consumer::{self, AckPolicy, DeliverPolicy, pull},
+        context::{GetStreamError, GetStreamErrorKind},
         stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform},
     },
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
-use events::{
-    emitter::connect_options,
-    wire::{self, Message},
-};
-use futures::StreamExt;
+use events::wire::{self, Message};
 use serde::Deserialize;
-
-use crate::connection::Outage;
 
 /// The stream's name.
 pub const STREAM: &str = "RUNLEDGER";
@@ -52,8 +47,8 @@ pub enum StreamError {
         "stream {STREAM} cannot be looked up or made: {0}; is JetStream enabled on this NATS server (`nats-server -js`)?"
     )]
     Setup(String),
-    /// The stream is there and is not ours.
-    #[error("stream {STREAM} exists with another {0}; move it away or correct it, then start again")]
+    /// The stream is there and is not ours, or could lose events.
+    #[error("stream {STREAM} exists with another {0} than events need; move it away or correct it, then start again")]
     Foreign(&'static str),
     /// A request failed.
     #[error("NATS failed to {request} of stream {STREAM}: {reason}")]
@@ -66,39 +61,13 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// Whether trying again would not help: the URL is none.
+    pub fn is_bad_url(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if source.kind() == ConnectErrorKind::ServerParse)
+    }
+
     fn request(request: &'static str) -> impl Fn(&dyn fmt::Display) -> Self + Copy {
         move |reason| Self::Request { request, reason: reason.to_string() }
-    }
-}
-
-/// Connects to NATS; the connection then comes back by itself for ever, and says so once.
-///
-/// # Errors
-/// When the first attempt fails.
-pub async fn connect(url: &str, outage: Arc<Outage>) -> Result<Client, StreamError> {
-    connect_options(url)
-        .name("runledger")
-        .max_reconnects(None)
-        .reconnect_delay_callback(|attempt| Duration::from_millis(50 << attempt.min(5)))
-        .event_callback(move |event| {
-            let outage = outage.clone();
-            async move {
-                match event {
-                    async_nats::Event::Disconnected => outage.began(&"disconnected"),
-                    async_nats::Event::Connected => outage.ended(),
-                    _ => {}
-                }
-            }
-        })
-        .connect(url)
-        .await
-        .map_err(|source| StreamError::Connect { url: without_credentials(url), source })
-}
-
-fn without_credentials(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, host)) => host.to_owned(),
-        None => url.to_owned(),
     }
 }
 
@@ -121,14 +90,34 @@ impl EventStream {
         let stream =
             jetstream.get_or_create_stream(config()).await.map_err(|error| StreamError::Setup(error.to_string()))?;
         let info = stream.cached_info();
-        let (is, ours) = (&info.config, config());
-        if is.subjects != ours.subjects {
-            return Err(StreamError::Foreign("list of subjects"));
-        }
-        if is.subject_transform != ours.subject_transform {
-            return Err(StreamError::Foreign("subject transform"));
-        }
+        check(&info.config)?;
         Ok(Self { created_at: info.created.trunc_subsecs(6), jetstream, client: client.clone() })
+    }
+
+    /// The stream, if it is there.
+    ///
+    /// # Errors
+    /// When JetStream does not answer.
+    pub async fn find(client: &Client) -> Result<Option<Self>, StreamError> {
+        let jetstream = jetstream::new(client.clone());
+        match jetstream.get_stream(STREAM).await {
+            Ok(stream) => {
+                let created_at = stream.cached_info().created.trunc_subsecs(6);
+                Ok(Some(Self { created_at, jetstream, client: client.clone() }))
+            }
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(StreamError::Setup(error.to_string())),
+        }
+    }
+
+    /// Whether the stream has not been deleted or made anew since.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn is_still_there(&self) -> Result<bool, StreamError> {
+        let failed = StreamError::request("look up the state");
+        let stream = self.jetstream.get_stream(STREAM).await.map_err(|error| failed(&error))?;
+        Ok(stream.cached_info().created.trunc_subsecs(6) == self.created_at)
     }
 
     /// The JetStream context it was found through.
@@ -174,23 +163,14 @@ impl EventStream {
         }
     }
 
-    /// The sequence number of a partition's first message that was stored at `time` or later.
+    /// The sequence number of the first message that was stored at `time` or later, or would be.
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn first_since(&self, time: DateTime<Utc>, partition: u32) -> Result<Option<u64>, StreamError> {
-        let deliver_policy = DeliverPolicy::ByStartTime { start_time: time };
-        let (pending, consumer) = self.glance(deliver_policy, partition).await?;
-        if pending == 0 {
-            return Ok(None);
-        }
-        let failed = StreamError::request("look for a message by its time");
-        let mut messages = consumer.fetch().max_messages(1).messages().await.map_err(|error| failed(&error))?;
-        match messages.next().await {
-            Some(Ok(message)) => message.info().map(|info| Some(info.stream_sequence)).map_err(|error| failed(&error)),
-            // The client cannot read it: nothing is known, so nothing is older.
-            _ => Ok(Some(0)),
-        }
+    pub async fn first_since(&self, time: DateTime<Utc>, partition: u32) -> Result<u64, StreamError> {
+        // A consumer says where it stands before anything is delivered to it.
+        let consumer = self.glance(DeliverPolicy::ByStartTime { start_time: time }, partition).await?;
+        Ok(consumer.delivered.stream_sequence + 1)
     }
 
     /// How many messages of a partition stand behind `stream_seq`.
@@ -199,11 +179,11 @@ impl EventStream {
     /// When the server does not answer.
     pub async fn count_after(&self, stream_seq: u64, partition: u32) -> Result<u64, StreamError> {
         let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: stream_seq + 1 };
-        Ok(self.glance(deliver_policy, partition).await?.0)
+        Ok(self.glance(deliver_policy, partition).await?.num_pending)
     }
 
-    /// A consumer that is used once, and what waits for it.
-    async fn glance(&self, deliver_policy: DeliverPolicy, partition: u32) -> Result<(u64, PullConsumer), StreamError> {
+    /// What the server says of a consumer that is never used.
+    async fn glance(&self, deliver_policy: DeliverPolicy, partition: u32) -> Result<consumer::Info, StreamError> {
         let config = pull::Config {
             filter_subject: partition_filter(partition),
             deliver_policy,
@@ -217,7 +197,7 @@ impl EventStream {
         let failed = StreamError::request("open a consumer");
         let consumer =
             self.jetstream.create_consumer_on_stream(config, STREAM).await.map_err(|error| failed(&error))?;
-        Ok((consumer.cached_info().num_pending, consumer))
+        Ok(consumer.cached_info().clone())
     }
 
     /// Removes a partition's messages before `stream_seq`.
@@ -255,6 +235,28 @@ fn config() -> Config {
     }
 }
 
+fn is_not_found(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// What must be as we make it: where subjects go, and all by which a stream forgets.
+fn check(is: &Config) -> Result<(), StreamError> {
+    let ours = config();
+    let same = [
+        ("list of subjects", is.subjects == ours.subjects),
+        ("subject transform", is.subject_transform == ours.subject_transform),
+        ("storage", is.storage == ours.storage),
+        ("retention policy", is.retention == ours.retention),
+        ("discard policy", is.discard == ours.discard),
+        ("max_age", is.max_age.is_zero()),
+        ("max_msgs_per_subject", is.max_messages_per_subject <= 0),
+    ];
+    match same.into_iter().find(|(_, is_same)| !is_same) {
+        Some((setting, _)) => Err(StreamError::Foreign(setting)),
+        None => Ok(()),
+    }
+}
+
 /// The subjects of a partition as they are stored.
 pub(crate) fn partition_filter(partition: u32) -> String {
     format!("{PREFIX}{partition}.>")
@@ -284,6 +286,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// How many bytes were published.
+    pub fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.subject.len() + headers + self.payload.len()
+    }
+
     /// The message as the door takes it.
     pub fn message(&self) -> Message<'_> {
         Message {

@@ -109,10 +109,25 @@ pub struct Folder<P> {
 
 /// The search for the event that makes PostgreSQL refuse rows: batches are halved until it is alone,
 /// parked then, and batches grow again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Trial {
     events_max: i64,
     culprit: Option<(Seq, String)>,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self { events_max: BATCH_EVENTS_MAX, culprit: None }
+    }
+}
+
+impl Trial {
+    /// The event to park. It comes first in the page, or another process has gone past it meanwhile
+    /// and what is refused now is another event's fault.
+    fn culprit_in(self, page: &Page) -> Option<(Seq, String)> {
+        let first = page.events.first()?.seq;
+        self.culprit.filter(|(seq, _)| *seq == first)
+    }
 }
 
 /// What a step's transaction has done.
@@ -152,7 +167,7 @@ impl<P: Projection> Advance for Folder<P> {
 }
 
 impl<P: Projection> Folder<P> {
-    const VERSION: Version = Version { projection: P::NAME, version: P::VERSION };
+    const VERSION: Version = Version::of::<P>();
 
     /// A projection at work whose cache takes about so many bytes.
     pub fn new(cache_bytes_max: usize) -> Self {
@@ -194,18 +209,18 @@ impl<P: Projection> Folder<P> {
             return Ok(Outcome::Nothing(Step::TakenByAnother));
         };
         self.cache.begin(org_id, after);
-        let trial = lock(&self.trials).get(&org_id).cloned();
-        let events_max = trial.as_ref().map_or(BATCH_EVENTS_MAX, |trial| trial.events_max);
+        let trial = lock(&self.trials).get(&org_id).cloned().unwrap_or_default();
+        let events_max = trial.events_max;
         let limit = Limit { events_max, bytes_max: BATCH_BYTES_MAX };
         let page = read::events_after(tx, org_id, after, P::FAMILIES, limit).await?;
-        let culprit = trial.and_then(|trial| trial.culprit);
+        let culprit = trial.culprit_in(&page);
         let reading = Reading::of::<P>(&page, after, culprit.as_ref());
         if reading.through == after {
             let stopped = reading.stop.map(|(seq, refusal)| Step::Stopped { seq, refusal });
             return Ok(Outcome::Nothing(stopped.unwrap_or(Step::CaughtUp)));
         }
         let parked = reading.parked();
-        parked::park(tx, P::NAME, org_id, &parked).await?;
+        parked::park(tx, Self::VERSION, org_id, &parked).await?;
         let (events, through) = (reading.events.len(), reading.through);
         let whole = reading.stop.is_none() && is_whole(&page, limit);
         let mut batch = Batch::<P>::new(org_id, after, lookups, &self.cache);
@@ -312,4 +327,45 @@ pub fn refuses_rows(error: &sqlx::Error) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        organization::Organization,
+        story::{on, recorded, subject},
+    };
+
+    /// The events from this seq on, as the ledger gives them out.
+    fn page_from(seq: i64, events: usize) -> Page {
+        let all = recorded((0..9).map(|_| on("org.updated", "10:00:00")));
+        let events: Vec<_> = all.into_iter().skip(seq as usize - 1).take(events).collect();
+        Page { through: events.last().unwrap().seq, events }
+    }
+
+    fn trial(folder: &Folder<Organization>) -> Trial {
+        lock(&folder.trials).get(&subject().org_id).cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_refused_batch_is_halved_until_one_event_is_to_be_parked() {
+        let folder = Folder::<Organization>::new(0);
+        let refuse = |page: &Page| folder.narrow_down(subject().org_id, page, false, sqlx::Error::RowNotFound);
+        refuse(&page_from(3, 4)).unwrap();
+        assert_eq!(trial(&folder), Trial { events_max: 2, culprit: None });
+        refuse(&page_from(3, 2)).unwrap();
+        refuse(&page_from(3, 1)).unwrap();
+        let (seq, reason) = trial(&folder).culprit_in(&page_from(3, 1)).unwrap();
+        assert_eq!(seq, Seq::new(3));
+        assert!(reason.contains("PostgreSQL refuses the row"), "{reason}");
+    }
+
+    #[test]
+    fn a_culprit_that_another_process_has_gone_past_is_not_blamed_for_the_next_event() {
+        let stale = Trial { events_max: 1, culprit: Some((Seq::new(3), "refused".to_owned())) };
+        assert_eq!(stale.clone().culprit_in(&page_from(4, 1)), None);
+        assert_eq!(stale.clone().culprit_in(&page_from(2, 2)), None);
+        assert!(stale.culprit_in(&page_from(3, 1)).is_some());
+    }
 }

@@ -61,7 +61,7 @@ impl Projection for AppUser {
         match *payload {
             Payload::UserRegistered(sent) => {
                 self.active.offer(stamp, true);
-                self.know(stamp, Some(sent.email), sent.display_name, sent.roles);
+                self.know(stamp, sent.email, sent.display_name, sent.roles);
             }
             Payload::UserUpdated(sent) => self.know(stamp, sent.email, sent.display_name, sent.roles),
             Payload::UserDeactivated(_) => self.active.offer(stamp, false),
@@ -110,8 +110,8 @@ impl Projection for AppUser {
 }
 
 impl AppUser {
-    fn know(&mut self, stamp: Stamp, email: Option<Text>, display_name: Option<Text>, roles: Option<TextList>) {
-        self.email.offer_some(stamp, email.map(String::from));
+    fn know(&mut self, stamp: Stamp, email: Text, display_name: Option<Text>, roles: Option<TextList>) {
+        self.email.offer(stamp, email.into());
         self.display_name.offer_some(stamp, display_name.map(String::from));
         let texts = |roles: TextList| roles.as_slice().iter().map(|role| role.as_str().to_owned()).collect();
         self.roles.offer_some(stamp, roles.map(texts));

@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 use crate::{
     advance::refuses_rows,
     cache::StateCache,
+    checkpoint::Version,
     parked,
     projection::{FoldEvent, Lookups, Projection, Subject},
 };
@@ -115,7 +116,8 @@ impl<'a, P: Projection> Batch<'a, P> {
     /// Folds subjects that are not cached, from their first event on, until there are rows enough.
     async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
         let subjects: Vec<_> = missing.keys().copied().collect();
-        let parked = parked::seqs(conn, P::NAME, self.org_id, &subjects).await.map_err(FoldError::Database)?;
+        let parked = parked::seqs(conn, Version::of::<P>(), self.org_id, &subjects).await;
+        let parked = parked.map_err(FoldError::Database)?;
         let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
         self.fold_stream(prior, &parked, missing).await
     }

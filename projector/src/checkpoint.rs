@@ -4,6 +4,8 @@
 use events::id::{OrgId, Seq};
 use sqlx::{PgConnection, query, query_scalar};
 
+use crate::projection::Projection;
+
 /// A projection's name and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -11,6 +13,13 @@ pub struct Version {
     pub projection: &'static str,
     /// Its version.
     pub version: i32,
+}
+
+impl Version {
+    /// The one that this program has.
+    pub const fn of<P: Projection>() -> Self {
+        Self { projection: P::NAME, version: P::VERSION }
+    }
 }
 
 /// Locks the checkpoint and returns it, unless somebody else has the org.
@@ -38,17 +47,10 @@ pub async fn claim(
 }
 
 /// Makes the checkpoint if there is none, ready to be claimed by anybody.
-///
-/// Events that another version had to park are this one's to try, so they are parked no longer.
 pub async fn create(conn: &mut PgConnection, of: Version, org_id: OrgId) -> Result<(), sqlx::Error> {
     query!(
-        "WITH created AS (
-             INSERT INTO ledger.checkpoint (projection, version, org_id, seq, updated_at)
-             VALUES ($1, $2, $3, 0, 'epoch')
-             ON CONFLICT DO NOTHING
-             RETURNING org_id
-         )
-         DELETE FROM ledger.parked WHERE projection = $1 AND org_id IN (SELECT org_id FROM created)",
+        "INSERT INTO ledger.checkpoint (projection, version, org_id, seq, updated_at) VALUES ($1, $2, $3, 0, 'epoch')
+         ON CONFLICT DO NOTHING",
         of.projection,
         of.version,
         org_id as OrgId

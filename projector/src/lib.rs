@@ -34,5 +34,5 @@ pub mod user_workflow_run;
 mod write;
 
 pub use registry::{Registration, RegistryError, registry};
-pub use service::Projector;
+pub use service::{Projector, TaskDied};
 pub use status::{ProjectionLag, StatusError, projected_through, status};

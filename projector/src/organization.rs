@@ -60,7 +60,7 @@ impl Projection for Organization {
         match *payload {
             Payload::OrgRegistered(sent) => {
                 self.active.offer(stamp, true);
-                self.know(stamp, Some(sent.name), sent.org_type, sent.settings);
+                self.know(stamp, sent.name, sent.org_type, sent.settings);
             }
             Payload::OrgUpdated(sent) => self.know(stamp, sent.name, sent.org_type, sent.settings),
             Payload::OrgDeactivated(_) => self.active.offer(stamp, false),
@@ -107,8 +107,8 @@ impl Projection for Organization {
 }
 
 impl Organization {
-    fn know(&mut self, stamp: Stamp, name: Option<Text>, org_type: Option<Text>, settings: Option<Object>) {
-        self.name.offer_some(stamp, name.map(String::from));
+    fn know(&mut self, stamp: Stamp, name: Text, org_type: Option<Text>, settings: Option<Object>) {
+        self.name.offer(stamp, name.into());
         self.org_type.offer_some(stamp, org_type.map(String::from));
         self.settings.offer_some(stamp, settings.as_ref().map(object::to_json));
     }

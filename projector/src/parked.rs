@@ -1,12 +1,13 @@
 //! `ledger.parked`: events that a fold could not take, with the reason. Their rows are the fold of
-//! the other events, flagged `unfoldable_event`.
+//! the other events, flagged `unfoldable_event`. Each version of a projection parks for itself: what
+//! one cannot take, the next may, while both are at work.
 
 use std::collections::HashSet;
 
 use events::id::{OrgId, Seq, SubjectId};
 use sqlx::{PgConnection, query, query_scalar};
 
-use crate::write::column;
+use crate::{checkpoint::Version, write::column};
 
 /// An event to park.
 #[derive(Clone, Debug)]
@@ -20,20 +21,16 @@ pub struct Parked {
 }
 
 /// Records the events; those recorded before stay as they are.
-pub async fn park(
-    conn: &mut PgConnection,
-    projection: &str,
-    org_id: OrgId,
-    events: &[Parked],
-) -> Result<(), sqlx::Error> {
+pub async fn park(conn: &mut PgConnection, of: Version, org_id: OrgId, events: &[Parked]) -> Result<(), sqlx::Error> {
     if events.is_empty() {
         return Ok(());
     }
     query!(
-        "INSERT INTO ledger.parked (projection, org_id, subject_id, seq, reason)
-         SELECT $1, $2, * FROM UNNEST($3::uuid[], $4::bigint[], $5::text[])
+        "INSERT INTO ledger.parked (projection, version, org_id, subject_id, seq, reason)
+         SELECT $1, $2, $3, * FROM UNNEST($4::uuid[], $5::bigint[], $6::text[])
          ON CONFLICT DO NOTHING",
-        projection,
+        of.projection,
+        of.version,
         org_id as OrgId,
         &column(events, |event| event.subject_id) as &[SubjectId],
         &column(events, |event| event.seq) as &[Seq],
@@ -47,13 +44,15 @@ pub async fn park(
 /// Which events about these subjects are parked.
 pub async fn seqs(
     conn: &mut PgConnection,
-    projection: &str,
+    of: Version,
     org_id: OrgId,
     subjects: &[SubjectId],
 ) -> Result<HashSet<Seq>, sqlx::Error> {
     let seqs = query_scalar!(
-        r#"SELECT seq AS "seq: Seq" FROM ledger.parked WHERE projection = $1 AND org_id = $2 AND subject_id = ANY($3)"#,
-        projection,
+        r#"SELECT seq AS "seq: Seq" FROM ledger.parked
+           WHERE projection = $1 AND version = $2 AND org_id = $3 AND subject_id = ANY($4)"#,
+        of.projection,
+        of.version,
         org_id as OrgId,
         subjects as &[SubjectId]
     );

@@ -67,6 +67,10 @@ pub struct FoldEvent<'a> {
     pub source: &'a str,
     /// The emitter's own count of what it has sent about the subject.
     pub sequence: Option<u64>,
+    /// Its type.
+    pub event_type: &'a str,
+    /// Its payload as it was sent.
+    pub data: &'a str,
     /// What it says.
     pub content: Content,
 }
@@ -104,6 +108,8 @@ impl<'a> FoldEvent<'a> {
             stamp: Stamp { time: event.occurred_at, event_id: event.event_id },
             source: &event.source,
             sequence: event.extensions.as_deref().and_then(sequence),
+            event_type: &event.event_type,
+            data: &event.data,
             content: Content::Elsewhere,
         }
     }

@@ -17,7 +17,10 @@ use ledger::{
 };
 use metrics::gauge;
 use sqlx::{PgConnection, PgPool, postgres::PgListener, query_scalar};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,6 +54,14 @@ pub struct Projector {
 /// A projection, by its place in the list, and an org.
 type Key = (usize, OrgId);
 
+/// A fault of the program itself: a part of the service panicked, and the orgs that it had in hand
+/// would wait for ever.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a task of the projector died: {0}; start the projector again, it goes on from its last commit, and report this"
+)]
+pub struct TaskDied(#[from] JoinError);
+
 impl Projector {
     /// The service on this database, spoken to in the role of the projector.
     ///
@@ -71,8 +82,12 @@ impl Projector {
     }
 
     /// Runs until `shutdown`; finishes the steps at hand then. Faults of PostgreSQL are waited out.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When a task has panicked; the others have finished their steps then.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), TaskDied> {
         let service = Arc::new(self);
+        let shutdown = shutdown.child_token();
         let mut tasks = JoinSet::new();
         // Nothing may be folded before the lookup tables have been seen.
         service.look_until_it_works(&shutdown).await;
@@ -81,8 +96,9 @@ impl Projector {
         for _ in 0..WORKERS {
             tasks.spawn(service.clone().keep_working(shutdown.clone()));
         }
-        while tasks.join_next().await.is_some() {}
+        let ended = join_all(tasks, &shutdown).await;
         service.pool.close().await;
+        ended
     }
 
     async fn look_until_it_works(&self, shutdown: &CancellationToken) {
@@ -122,7 +138,7 @@ impl Projector {
         let mut backoff = Backoff::default();
         while let Some(ended) = shutdown.run_until_cancelled(self.listen()).await {
             if let Err(error) = ended {
-                self.postgres.began(&error);
+                tracing::debug!(%error, "cannot listen; trying again, and looking meanwhile");
             }
             shutdown.run_until_cancelled(backoff.wait()).await;
         }
@@ -185,7 +201,8 @@ impl Projector {
     fn fail(&self, key: Key, error: &StepError) -> bool {
         let (projection, org_id) = (self.projections[key.0].0.name, key.1);
         if error.is_outage() {
-            self.postgres.began(error);
+            // That the server is away is said by the look, once, if it is still away then.
+            tracing::debug!(projection, org = %org_id, %error, "the connection was lost; the next look tries again");
         } else if lock(&self.failing).insert(key) {
             tracing::error!(projection, org = %org_id, %error, "the projection pauses and tries again until it works");
         }
@@ -197,6 +214,19 @@ impl Projector {
             self.queue.push(key);
         }
     }
+}
+
+/// Waits for all tasks; the first that dies shuts the others down.
+async fn join_all(mut tasks: JoinSet<()>, shutdown: &CancellationToken) -> Result<(), TaskDied> {
+    let mut ended = Ok(());
+    while let Some(joined) = tasks.join_next().await {
+        if let Err(error) = joined {
+            tracing::error!(%error, "a task of the projector died, so the projector stops");
+            shutdown.cancel();
+            ended = ended.and(Err(error.into()));
+        }
+    }
+    ended
 }
 
 impl Lookups {
@@ -212,4 +242,26 @@ impl Lookups {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_ends_the_others_and_is_an_error() {
+        let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(shutdown.clone().cancelled_owned());
+        tasks.spawn(async { panic!("a fault of the fold") });
+        let error = join_all(tasks, &shutdown).await.unwrap_err();
+        assert!(error.to_string().contains("a fault of the fold"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn tasks_that_end_at_shutdown_are_no_error() {
+        let (mut tasks, shutdown) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(shutdown.clone().cancelled_owned());
+        shutdown.cancel();
+        join_all(tasks, &shutdown).await.unwrap();
+    }
 }

@@ -53,19 +53,19 @@ pub async fn status(conn: &mut PgConnection) -> Result<Vec<ProjectionLag>, Statu
     let projections = registry()?;
     let versions: Vec<_> = projections.iter().map(Registration::checkpoint).collect();
     let behind = checkpoint::behind(conn, &versions).await?;
-    let parked = query!(r#"SELECT projection, count(*) AS "parked!" FROM ledger.parked GROUP BY projection"#)
-        .fetch_all(&mut *conn)
-        .await?;
+    let parked =
+        query!(r#"SELECT projection, version, count(*) AS "parked!" FROM ledger.parked GROUP BY projection, version"#);
+    let parked = parked.fetch_all(&mut *conn).await?;
     let mut lags = Vec::new();
     for (place, projection) in projections.iter().enumerate() {
         let behind: Vec<_> = behind.iter().filter(|behind| behind.projection == place).collect();
-        let parked = parked.iter().find(|row| row.projection == projection.name).map_or(0, |row| row.parked);
+        let parked = parked.iter().find(|row| row.projection == projection.name && row.version == projection.version);
         lags.push(ProjectionLag {
             projection: projection.name,
             version: projection.version,
             orgs_behind: behind.len(),
             lag_events: behind.iter().map(|behind| behind.events()).sum(),
-            parked,
+            parked: parked.map_or(0, |row| row.parked),
             stopped: stopped(conn, projection, &behind).await?,
         });
     }

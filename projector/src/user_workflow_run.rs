@@ -7,9 +7,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use events::{
-    catalogue::Payload,
+    catalogue::{self, Payload},
     id::{EventId, RunId, StepId},
 };
+use serde::Deserialize;
 use sqlx::PgConnection;
 
 use crate::{
@@ -78,7 +79,12 @@ impl Projection for UserWorkflowRun {
         self.sources.count(event.source, event.sequence);
         match event.content {
             Content::Payload(payload) => self.fold(event.stamp, *payload),
-            Content::Unfoldable(_) => self.unfoldable = true,
+            Content::Unfoldable(_) => {
+                self.unfoldable = true;
+                if let Some(step_id) = step_id(event.event_type, event.data) {
+                    self.step(step_id, Step::unfoldable);
+                }
+            }
             Content::Elsewhere => {}
         }
     }
@@ -108,7 +114,8 @@ impl Projection for UserWorkflowRun {
 
     fn weight(&self) -> usize {
         const EVENT: usize = 32;
-        size_of::<Self>() + self.seen.len() * EVENT + self.run.weight() + self.steps_weight
+        let counts = self.sources.weight() + self.numbers.weight();
+        size_of::<Self>() + self.seen.len() * EVENT + self.run.weight() + self.steps_weight + counts
     }
 
     async fn write(rows: &Rows, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -129,31 +136,37 @@ impl UserWorkflowRun {
             RunFailed(sent) => self.run.failed(stamp, sent),
             RunCancelled(sent) => self.run.cancelled(stamp, sent),
             RunTimedOut(sent) => self.run.timed_out(stamp, sent),
-            StepCreated(sent) => self.step(stamp, sent.step_id, |step| step.created(stamp, sent)),
-            StepStarted(sent) => self.step(stamp, sent.step_id, |step| step.started(stamp, sent)),
-            StepRetried(sent) => self.step(stamp, sent.step_id, |step| step.retried(stamp, sent)),
-            StepEventLogged(sent) => self.step(stamp, sent.step_id, |step| step.event_logged(stamp, sent)),
+            StepCreated(sent) => self.fold_step(stamp, sent.step_id, |step| step.created(stamp, sent)),
+            StepStarted(sent) => self.fold_step(stamp, sent.step_id, |step| step.started(stamp, sent)),
+            StepRetried(sent) => self.fold_step(stamp, sent.step_id, |step| step.retried(stamp, sent)),
+            StepEventLogged(sent) => self.fold_step(stamp, sent.step_id, |step| step.event_logged(stamp, sent)),
             StepScreenshotCaptured(sent) => {
-                self.step(stamp, sent.step_id, |step| step.screenshot_captured(stamp, sent))
+                self.fold_step(stamp, sent.step_id, |step| step.screenshot_captured(stamp, sent))
             }
-            StepCompleted(sent) => self.step(stamp, sent.step_id, |step| step.completed(stamp, sent)),
-            StepFailed(sent) => self.step(stamp, sent.step_id, |step| step.failed(stamp, sent)),
-            StepSkipped(sent) => self.step(stamp, sent.step_id, |step| step.skipped(stamp, sent)),
+            StepCompleted(sent) => self.fold_step(stamp, sent.step_id, |step| step.completed(stamp, sent)),
+            StepFailed(sent) => self.fold_step(stamp, sent.step_id, |step| step.failed(stamp, sent)),
+            StepSkipped(sent) => self.fold_step(stamp, sent.step_id, |step| step.skipped(stamp, sent)),
             // The families of other projections, which never get here: see `TYPES`.
             OrgRegistered(_) | OrgUpdated(_) | OrgDeactivated(_) => {}
             UserRegistered(_) | UserUpdated(_) | UserDeactivated(_) | Custom => {}
         }
     }
 
-    fn step(&mut self, stamp: Stamp, step_id: StepId, fold: impl FnOnce(&mut Step)) {
+    fn fold_step(&mut self, stamp: Stamp, step_id: StepId, fold: impl FnOnce(&mut Step)) {
+        self.step(step_id, |step| {
+            step.include(stamp);
+            fold(step);
+        });
+    }
+
+    fn step(&mut self, step_id: StepId, change: impl FnOnce(&mut Step)) {
         let mut added = 0;
         let step = self.steps.entry(step_id).or_insert_with(|| {
             added = size_of::<Step>() + 64;
             Step::default()
         });
         let (number, weight) = (step.number(), step.weight());
-        step.include(stamp);
-        fold(step);
+        change(step);
         self.steps_weight = self.steps_weight + added + step.weight() - weight;
         self.numbers.change(number, step.number());
         self.changed_steps.insert(step_id);
@@ -169,6 +182,16 @@ impl UserWorkflowRun {
         row.flags.extend(odd.into_iter().filter_map(|(flag, is_so)| is_so.then_some(flag)));
         Some(row)
     }
+}
+
+/// The step that an event of the step family is about, though nothing else in it may be of use.
+fn step_id(event_type: &str, data: &str) -> Option<StepId> {
+    #[derive(Deserialize)]
+    struct Named {
+        step_id: StepId,
+    }
+    let is_of_a_step = catalogue::family(event_type) == "step";
+    serde_json::from_str::<Named>(data).ok().filter(|_| is_of_a_step).map(|named| named.step_id)
 }
 
 /// How many steps have each number, kept up to date so that nobody needs to walk all steps.
@@ -196,5 +219,10 @@ impl StepNumbers {
 
     fn reused(&self) -> bool {
         self.reused > 0
+    }
+
+    /// About how many bytes of memory this holds beside its own size.
+    fn weight(&self) -> usize {
+        self.steps.len() * 32
     }
 }

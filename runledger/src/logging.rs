@@ -10,7 +10,7 @@ pub const NORMAL: &str =
     "warn,async_nats=off,sqlx=error,runledger=info,ledger=info,projector=info,events=info,stack=info";
 
 /// For commands that show on stdout what services would log.
-pub const QUIET: &str = "error,ledger=off";
+pub const QUIET: &str = "error,ledger=off,runledger=info";
 
 /// Starts logging; `default` is what is logged where `RUST_LOG` says nothing.
 pub fn init(format: LogFormat, default: &str) -> anyhow::Result<()> {

@@ -32,7 +32,7 @@ async fn main() -> std::process::ExitCode {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("runledger: {}", output::printable(&format!("{error:#}")));
+            eprintln!("runledger: {}", output::printable(&output::one_line(&error)));
             std::process::ExitCode::FAILURE
         }
     }

@@ -54,14 +54,20 @@ where
     table.add_row(cells.into_iter().map(|cell| printable(cell.as_ref())));
 }
 
+/// What is printed cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the output cannot be written")]
+pub struct PrintError(#[from] std::io::Error);
+
 /// Prints a line, or anything of lines.
-pub fn print(text: impl std::fmt::Display) -> std::io::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}")
+pub fn print(text: impl std::fmt::Display) -> Result<(), PrintError> {
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
 /// Prints one JSON object on a line.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let line = serde_json::to_string(value)?;
+    // Line ends stand only between the tokens of what was JSON before, such as an event's payload.
+    let line = serde_json::to_string(value)?.replace(['\n', '\r'], " ");
     Ok(print(line)?)
 }
 
@@ -76,9 +82,9 @@ pub fn duration(duration_ms: Option<i64>) -> String {
     let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
     match ms {
         ..1_000 => format!("{ms} ms"),
-        ..60_000 => format!("{s}.{} s", ms % 1_000 / 100),
-        ..3_600_000 => format!("{m} min {} s", s % 60),
-        ..86_400_000 => format!("{h} h {} min", m % 60),
+        1_000..60_000 => format!("{s}.{} s", ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{m} min {} s", s % 60),
+        3_600_000..86_400_000 => format!("{h} h {} min", m % 60),
         _ => format!("{d} d {} h", h % 24),
     }
 }
@@ -88,11 +94,19 @@ pub fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| value.to_string())
 }
 
+/// An error with its causes on one line; a cause that the text before it quotes already is left out.
+pub fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => line,
+        _ => format!("{line}: {cause}"),
+    })
+}
+
 /// Whether somebody closed the pipe we print to, such as `head`: no fault.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    let print_error = error.downcast_ref::<PrintError>();
+    print_error.is_some_and(|PrintError(error)| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

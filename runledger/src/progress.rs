@@ -23,7 +23,7 @@ pub struct Progress {
 struct State {
     what: String,
     done: AtomicU64,
-    total: AtomicU64,
+    total: u64,
     finished: AtomicBool,
 }
 
@@ -35,12 +35,7 @@ impl Progress {
             ProgressStyle::with_template("{msg:<28} {bar:32} {human_pos:>9} of {human_len}  {per_sec}  {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what.to_owned());
-        let state = State {
-            what: what.to_owned(),
-            done: AtomicU64::new(0),
-            total: AtomicU64::new(total),
-            finished: AtomicBool::new(false),
-        };
+        let state = State { what: what.to_owned(), done: AtomicU64::new(0), total, finished: AtomicBool::new(false) };
         let progress = Self { bar, state: Arc::new(state) };
         if progress.bar.is_hidden() {
             tokio::spawn(log(Arc::downgrade(&progress.state)));
@@ -60,12 +55,6 @@ impl Progress {
         self.bar.set_position(done);
     }
 
-    /// The total turned out to be this.
-    pub fn set_total(&self, total: u64) {
-        self.state.total.store(total, Ordering::Relaxed);
-        self.bar.set_length(total);
-    }
-
     /// The work is done; the bar goes away.
     pub fn finish(&self) {
         self.state.finished.store(true, Ordering::Relaxed);
@@ -80,7 +69,7 @@ async fn log(state: std::sync::Weak<State>) {
         if state.finished.load(Ordering::Relaxed) {
             return;
         }
-        let (done, total) = (state.done.load(Ordering::Relaxed), state.total.load(Ordering::Relaxed));
+        let (done, total) = (state.done.load(Ordering::Relaxed), state.total);
         tracing::info!(done, total, "{}", state.what);
     }
 }

@@ -149,7 +149,11 @@ async fn acknowledge(
             },
             Err(error) => error,
         };
-        let is_passing = matches!(error.kind(), PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe);
+        let is_passing = matches!(
+            error.kind(),
+            // Nobody answers for the stream while the server reads its store after a restart.
+            PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::StreamNotFound
+        );
         if !is_passing || attempt == ATTEMPTS_MAX {
             let subject = &publication.subject;
             return Err(error).with_context(|| format!("the stream did not take a message to {subject}; see whether NATS is well and the stream has room, then do this again, which is harmless"));

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use events::id::OrgId;
 use ledger::{
     connection::{Database, Outage, Role},
-    stream,
+    nats,
 };
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -122,7 +122,7 @@ impl Settings {
 
     /// A connection to NATS.
     pub async fn connect_to_nats(&self) -> anyhow::Result<async_nats::Client> {
-        Ok(stream::connect(self.nats_url()?, Arc::new(Outage::of("NATS"))).await?)
+        Ok(nats::connect(self.nats_url()?, Arc::new(Outage::of("NATS"))).await?)
     }
 }
 
@@ -151,5 +151,8 @@ fn read(path: Option<&std::path::Path>) -> anyhow::Result<File> {
     };
     let text =
         std::fs::read_to_string(path).with_context(|| format!("settings file {} cannot be read", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("settings file {} is not understood", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        anyhow::anyhow!("settings file {} is not understood at line {line}: {}", path.display(), error.message())
+    })
 }

@@ -4,13 +4,7 @@
 //! Each [`Stack`] has a database and a NATS account of its own, so tests do not see each other, whether
 //! they share [`Servers`] or not.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use events::{
     Event,
@@ -22,7 +16,8 @@ use ledger::{
     connection::{Database, InvalidUrl, Outage, Role},
     ingest::Ingest,
     migrate::{self, MigrationError},
-    stream::{self, EventStream, StreamError},
+    nats::{self, Nats},
+    stream::{EventStream, StreamError},
 };
 use projector::{Projector, query};
 use serde_json::Value;
@@ -44,9 +39,9 @@ pub enum StackError {
     /// The servers could not be started.
     #[error(transparent)]
     Servers(#[from] ServersError),
-    /// The servers have no NATS account left for another stack.
-    #[error("all {0} NATS accounts of these servers are taken; start servers with more")]
-    NoAccount(usize),
+    /// The servers have no NATS account left for another stack, or none at all.
+    #[error("these servers have no NATS account left; start servers with more `nats_accounts`, one for each stack")]
+    NoAccount,
     /// The schema could not be made.
     #[error(transparent)]
     Migrate(#[from] MigrationError),
@@ -89,9 +84,6 @@ pub struct Stack {
     services: Vec<JoinHandle<()>>,
 }
 
-/// Counts the NATS accounts that stacks have taken of all servers of this process.
-static ACCOUNTS_TAKEN: AtomicUsize = AtomicUsize::new(0);
-
 impl Stack {
     /// Starts servers and all of runledger on them.
     ///
@@ -118,8 +110,7 @@ impl Stack {
     /// # Errors
     /// When no account is left, and when something fails.
     pub async fn on(servers: Arc<Servers>) -> Result<Self, StackError> {
-        let account = ACCOUNTS_TAKEN.fetch_add(1, Ordering::Relaxed);
-        let nats_url = servers.nats_account_url(account).ok_or(StackError::NoAccount(account))?;
+        let nats_url = servers.take_nats_account().ok_or(StackError::NoAccount)?;
         let database = format!("stack_{}", Uuid::new_v4().simple());
         let options: PgConnectOptions = servers.database_url().parse()?;
         let mut conn = PgConnection::connect_with(&options).await?;
@@ -131,7 +122,7 @@ impl Stack {
     async fn migrated(servers: Arc<Servers>, database_url: String, nats_url: String) -> Result<Self, StackError> {
         let database = Database::new(&database_url, Role::Owner)?;
         migrate::migrate(&mut database.connect().await?).await?;
-        let client = stream::connect(&nats_url, Arc::new(Outage::of("NATS"))).await?;
+        let client = nats::connect(&nats_url, Arc::new(Outage::of("NATS"))).await?;
         EventStream::ensure(&client).await?;
         let pool = database.pool(4);
         Ok(Self {
@@ -151,21 +142,25 @@ impl Stack {
     /// When the projections contradict each other.
     pub fn start_services(&mut self) -> Result<(), StackError> {
         let postgres = Arc::new(Outage::of("PostgreSQL"));
-        let ingest = Ingest {
-            database: Database::new(&self.database_url, Role::Ledger)?,
-            client: self.client.clone(),
-            postgres: postgres.clone(),
-            keep: None,
-        };
-        let projector = Projector::new(Database::new(&self.database_url, Role::Projector)?, postgres)?;
-        let shutdown = self.shutdown.clone();
+        let database = Database::new(&self.database_url, Role::Ledger)?;
+        let projector = Projector::new(Database::new(&self.database_url, Role::Projector)?, postgres.clone())?;
+        let (nats_url, shutdown) = (self.nats_url.clone(), self.shutdown.clone());
         self.services.push(tokio::spawn(async move {
-            if let Err(error) = ingest.run(shutdown).await {
+            let run = async {
+                // Of its own: what is in the stream may be the death of a connection.
+                let nats = Nats::connect(&nats_url, Arc::new(Outage::of("NATS"))).await?;
+                Ingest { database, nats, postgres, keep: None }.run(shutdown).await
+            };
+            if let Err(error) = run.await {
                 tracing::error!(%error, "the ledger of the stack ended");
             }
         }));
         let shutdown = self.shutdown.clone();
-        self.services.push(tokio::spawn(projector.run(shutdown)));
+        self.services.push(tokio::spawn(async move {
+            if let Err(error) = projector.run(shutdown).await {
+                tracing::error!(%error, "the projector of the stack ended");
+            }
+        }));
         Ok(())
     }
 
@@ -255,8 +250,8 @@ impl Stack {
     /// When PostgreSQL fails.
     pub async fn step(&self, org_id: OrgId, run_id: RunId, step_id: StepId) -> Result<Option<Value>, StackError> {
         let run = self.run(org_id, run_id).await?;
-        let steps = run.as_ref().and_then(|run| run["steps"].as_array()).into_iter().flatten();
-        Ok(steps.filter(|step| step["step_id"] == step_id.to_string()).cloned().next())
+        let mut steps = run.as_ref().and_then(|run| run["steps"].as_array()).into_iter().flatten();
+        Ok(steps.find(|step| step["step_id"] == step_id.to_string()).cloned())
     }
 
     /// Waits until the run has this status, and gives it as [`Stack::run`] does.

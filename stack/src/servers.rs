@@ -3,6 +3,8 @@
 //! this machine. Whatever was started here is removed again, however our
 //! process ends: see `servers/reaper.rs`.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 mod binaries;
 mod command;
 mod container;
@@ -55,6 +57,7 @@ pub struct Servers {
     postgres: Server,
     nats: Server,
     nats_accounts: usize,
+    accounts_taken: AtomicUsize,
     /// The last field: the servers' own ends come before it.
     reaper: Option<Reaper>,
 }
@@ -69,6 +72,7 @@ impl Servers {
                 postgres: Server::given(Kind::Postgres, database_url.clone()),
                 nats: Server::given(Kind::Nats, nats_url.clone()),
                 nats_accounts: 0,
+                accounts_taken: AtomicUsize::new(0),
                 reaper: None,
             });
         }
@@ -97,7 +101,7 @@ impl Servers {
                 }
             })?,
         };
-        Ok(Servers { postgres, nats, nats_accounts, reaper: Some(reaper) })
+        Ok(Servers { postgres, nats, nats_accounts, accounts_taken: AtomicUsize::new(0), reaper: Some(reaper) })
     }
 
     /// The Postgres, to take it down and bring it up again.
@@ -125,6 +129,11 @@ impl Servers {
     pub fn nats_account_url(&self, account: usize) -> Option<String> {
         let port = self.nats.port()?;
         (account < self.nats_accounts).then(|| nats::account_url(port, account))
+    }
+
+    /// The URL of an account that nobody has been given before. None if there is none left.
+    pub fn take_nats_account(&self) -> Option<String> {
+        self.nats_account_url(self.accounts_taken.fetch_add(1, Ordering::Relaxed))
     }
 
     /// One line on what runs where, without passwords.

@@ -1,8 +1,25 @@
 //! Why an event could not be sent.
 
+use std::fmt;
+
 use async_nats::jetstream::{self, context::PublishErrorKind};
 
-use crate::refusal::Refusal;
+use super::message::Outgoing;
+use crate::{envelope::Event, refusal::Refusal};
+
+/// An event that was sent in vain. For people it is its type and its id; it is had back from
+/// [`EmitError::into_event`].
+#[derive(Clone, Debug)]
+pub struct Unsent {
+    name: String,
+    event: Option<Box<Event>>,
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
 
 /// Why an event could not be sent, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +53,13 @@ pub enum EmitError {
     #[error("no stream takes {message}; start `runledger ledger` or run `runledger migrate`, which make the stream")]
     NoStream {
         /// Which event.
-        message: String,
+        message: Unsent,
     },
     /// The stream takes nothing now: it is full, or its server is short of disk or memory.
     #[error("the stream does not take {message} now: {reason}; let the ledger catch up, or give the stream more room")]
     Unavailable {
         /// Which event.
-        message: String,
+        message: Unsent,
         /// What the server says.
         reason: String,
     },
@@ -50,7 +67,7 @@ pub enum EmitError {
     #[error("{message} is too large for the stream: {reason}; send less, such as a reference in place of the content")]
     TooLarge {
         /// Which event.
-        message: String,
+        message: Unsent,
         /// What the client or the server says.
         reason: String,
     },
@@ -60,13 +77,13 @@ pub enum EmitError {
     )]
     NoAck {
         /// Which event.
-        message: String,
+        message: Unsent,
     },
     /// The stream refused the message for another reason.
     #[error("the stream refused {message}: {reason}")]
     Rejected {
         /// Which event.
-        message: String,
+        message: Unsent,
         /// What the server says.
         reason: String,
     },
@@ -78,9 +95,23 @@ impl EmitError {
         matches!(self, Self::NoStream { .. } | Self::Unavailable { .. } | Self::NoAck { .. })
     }
 
+    /// The event as it was sent, with its id and its `sequence`, for sending that one again: a new
+    /// event of the same content would be another one. None if the event was refused before it was
+    /// sent and so took no `sequence`, or if it stands in the [outbox](super::outbox).
+    pub fn into_event(self) -> Option<Event> {
+        match self {
+            Self::NoStream { message }
+            | Self::Unavailable { message, .. }
+            | Self::TooLarge { message, .. }
+            | Self::NoAck { message }
+            | Self::Rejected { message, .. } => message.event.map(|event| *event),
+            Self::Connect { .. } | Self::Unwritable { .. } | Self::Refused { .. } => None,
+        }
+    }
+
     /// What the client's error means for this message.
-    pub(super) fn of(error: &jetstream::context::PublishError, message: &str, is_connected: bool) -> Self {
-        let message = message.to_owned();
+    pub(super) fn of(error: &jetstream::context::PublishError, outgoing: &Outgoing, is_connected: bool) -> Self {
+        let message = Unsent { name: outgoing.to_string(), event: outgoing.event.clone() };
         let server = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
         let reason = server.map_or_else(|| error.to_string(), ToString::to_string);
         match (error.kind(), server) {

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
-use async_nats::{HeaderMap, header::NATS_MESSAGE_ID, jetstream, jetstream::message::PublishMessage};
+use async_nats::{
+    HeaderMap,
+    header::NATS_MESSAGE_ID,
+    jetstream::{
+        self,
+        context::{PublishAckFuture, PublishError},
+        message::PublishMessage,
+    },
+};
 use bytes::Bytes;
 
 use super::{Ack, EmitError};
@@ -14,6 +22,8 @@ use crate::{
 
 /// A message that the ledger's door lets in, ready to be sent as often as it takes.
 pub(super) struct Outgoing {
+    /// What it carries; none if only the message was kept.
+    pub event: Option<Box<Event>>,
     pub subject: String,
     pub headers: HeaderMap,
     pub payload: Bytes,
@@ -38,20 +48,40 @@ impl Outgoing {
         for (name, value) in headers {
             map.insert(name, value);
         }
-        Ok(Self { subject, headers: map, payload })
+        Ok(Self { event: Some(Box::new(event.clone())), subject, headers: map, payload })
+    }
+
+    /// Gives the event this place in what its source has sent about its subject, unless it has one.
+    pub fn count(&mut self, place: impl FnOnce(&Event) -> i64) {
+        if let Some(event) = self.event.as_mut().filter(|event| event.sequence().is_none()) {
+            event.set_sequence(place(event));
+            let sequence = event.extension_map().remove("sequence").unwrap_or_default();
+            self.headers.insert("ce-sequence", sequence);
+        }
     }
 
     /// Sends it once and waits for the acknowledgement.
     pub async fn publish(&self, jetstream: &jetstream::Context) -> Result<Ack, EmitError> {
+        let ack = self.send(jetstream).await?;
+        self.acknowledged(jetstream, ack).await
+    }
+
+    /// Sends it once. What is sent next arrives behind it.
+    pub async fn send(&self, jetstream: &jetstream::Context) -> Result<PublishAckFuture, EmitError> {
         let message = PublishMessage::build().payload(self.payload.clone()).headers(self.headers.clone());
-        let ack = async { jetstream.send_publish(self.subject.clone(), message).await?.await };
-        match ack.await {
-            Ok(ack) => Ok(Ack { stream_seq: ack.sequence, is_duplicate: ack.duplicate }),
-            Err(error) => {
-                let is_connected = jetstream.client().max_payload() > 0;
-                Err(EmitError::of(&error, &self.to_string(), is_connected))
-            }
-        }
+        let sent = jetstream.send_publish(self.subject.clone(), message).await;
+        sent.map_err(|error| self.error(jetstream, &error))
+    }
+
+    /// Waits for the acknowledgement of what was sent.
+    pub async fn acknowledged(&self, jetstream: &jetstream::Context, ack: PublishAckFuture) -> Result<Ack, EmitError> {
+        let ack = ack.await.map_err(|error| self.error(jetstream, &error))?;
+        Ok(Ack { stream_seq: ack.sequence, is_duplicate: ack.duplicate })
+    }
+
+    fn error(&self, jetstream: &jetstream::Context, error: &PublishError) -> EmitError {
+        let is_connected = jetstream.client().max_payload() > 0;
+        EmitError::of(error, self, is_connected)
     }
 }
 
@@ -62,5 +92,26 @@ impl fmt::Display for Outgoing {
         let message_id = self.headers.get(NATS_MESSAGE_ID).map_or("", |id| id.as_str());
         let event_id = message_id.rsplit(':').next().unwrap_or_default();
         write!(f, "{event_type} {event_id}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{OrgId, RunId},
+        payload::RunStarted,
+    };
+
+    #[test]
+    fn a_place_is_sent_as_if_the_event_had_come_with_it_and_replaces_none() {
+        let run_id = RunId::generate();
+        let mut event = Event::new(OrgId::generate(), run_id.subject(), "/emitter", &RunStarted::default()).unwrap();
+        let mut outgoing = Outgoing::of(&event).unwrap();
+        outgoing.count(|_| 7);
+        outgoing.count(|_| 8);
+        event.set_sequence(7);
+        assert_eq!(outgoing.headers, Outgoing::of(&event).unwrap().headers);
+        assert_eq!(outgoing.event.as_deref(), Some(&event));
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, header::NATS_MESSAGE_ID};
-use futures::{StreamExt, stream};
+use futures::future;
 use sqlx::{PgConnection, PgPool, Row};
 
 use super::{Ack, EmitError, Emitter, PAUSE_MAX, PAUSE_MIN, message::Outgoing};
@@ -98,7 +98,9 @@ impl Relay {
         let mut transaction = self.pool.begin().await?;
         let oldest = "SELECT outbox_id, subject, message_id, message FROM runledger_outbox
                       WHERE refused IS NULL ORDER BY outbox_id LIMIT $1 FOR UPDATE SKIP LOCKED";
-        let rows = sqlx::query(oldest).bind(BATCH).fetch_all(&mut *transaction).await?;
+        // All of them are sent before the first acknowledgement is awaited.
+        let batch = BATCH.min(self.emitter.options.in_flight_max as i64);
+        let rows = sqlx::query(oldest).bind(batch).fetch_all(&mut *transaction).await?;
         let messages = rows.iter().map(message).collect::<Result<Vec<_>, _>>()?;
 
         let mut done = Vec::new();
@@ -128,13 +130,22 @@ impl Relay {
         outage.map_or(Ok(count), |error| Err(error.into()))
     }
 
-    /// Sends each message once; the pauses are the relay's, between its transactions.
+    /// Sends each message once, one behind the other, and then waits for the acknowledgements; the pauses
+    /// are the relay's, between its transactions.
     async fn publish(&self, messages: Vec<(i64, Outgoing)>) -> Vec<(i64, Result<Ack, EmitError>)> {
-        stream::iter(messages)
-            .map(|(outbox_id, outgoing)| async move { (outbox_id, outgoing.publish(&self.emitter.jetstream).await) })
-            .buffered(self.emitter.options.in_flight_max)
-            .collect()
-            .await
+        let jetstream = &self.emitter.jetstream;
+        let mut sent = Vec::new();
+        for (outbox_id, outgoing) in messages {
+            let ack = outgoing.send(jetstream).await;
+            sent.push(async move {
+                let answer = match ack {
+                    Ok(ack) => outgoing.acknowledged(jetstream, ack).await,
+                    Err(error) => Err(error),
+                };
+                (outbox_id, answer)
+            });
+        }
+        future::join_all(sent).await
     }
 }
 
@@ -143,6 +154,6 @@ fn message(row: &sqlx::postgres::PgRow) -> Result<(i64, Outgoing), sqlx::Error> 
     let message: String = row.try_get("message")?;
     let mut headers = HeaderMap::new();
     headers.insert(NATS_MESSAGE_ID, message_id);
-    let outgoing = Outgoing { subject: row.try_get("subject")?, headers, payload: message.into() };
+    let outgoing = Outgoing { event: None, subject: row.try_get("subject")?, headers, payload: message.into() };
     Ok((row.try_get("outbox_id")?, outgoing))
 }

@@ -36,7 +36,8 @@ impl RunEmitter {
     }
 
     /// Sends a new event of the run or of one of its steps and waits until the stream has it.
-    /// Payloads of other families do not compile.
+    /// Payloads of other families do not compile. What could not be sent is sent again with
+    /// [`RunEmitter::send`] and [`EmitError::into_event`]; to emit it again makes a second event.
     pub async fn emit<T: EventData>(&self, payload: &T) -> Result<Ack, EmitError> {
         self.send(self.event(payload)?).await
     }
@@ -49,16 +50,15 @@ impl RunEmitter {
             .map_err(|source| EmitError::Unwritable { event_type: T::TYPE, source })
     }
 
-    /// Counts the event, sends it and waits until the stream has it.
-    pub async fn send(&self, mut event: Event) -> Result<Ack, EmitError> {
-        let outgoing = {
+    /// Counts the event, unless it has its `sequence` from an earlier attempt, sends it and waits until
+    /// the stream has it. What the ledger would refuse is not sent and not counted.
+    pub async fn send(&self, event: Event) -> Result<Ack, EmitError> {
+        let mut outgoing = Outgoing::of(&event)?;
+        outgoing.count(|_| {
             let mut sequence = self.count();
-            event.set_sequence(*sequence + 1);
-            let outgoing = Outgoing::of(&event)?;
-            // What is refused before it is sent leaves no gap.
             *sequence += 1;
-            outgoing
-        };
+            *sequence
+        });
         self.emitter.publish(&outgoing).await
     }
 
@@ -70,4 +70,49 @@ impl RunEmitter {
 
 const fn is_of_a_run(event_type: &str) -> bool {
     matches!(event_type.as_bytes(), [b'r', b'u', b'n', b'.', ..] | [b's', b't', b'e', b'p', b'.', ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        emitter::EmitterOptions,
+        payload::{RunCompleted, RunStarted},
+    };
+
+    /// A run whose events nobody takes.
+    async fn unheard() -> RunEmitter {
+        let options = EmitterOptions {
+            ack_timeout: Duration::from_millis(10),
+            give_up_after: Duration::ZERO,
+            ..EmitterOptions::new("/emitter")
+        };
+        let emitter = Emitter::connect("nats://127.0.0.1:1", options).await.unwrap();
+        emitter.run(OrgId::generate(), RunId::generate())
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_given_up_is_had_back_and_sent_again_as_the_same_event() {
+        let run = unheard().await;
+        let error = run.emit(&RunStarted::default()).await.unwrap_err();
+        assert!(matches!(error, EmitError::NoAck { .. }), "{error:?}");
+        let event = error.into_event().unwrap();
+        assert_eq!(event.sequence(), Some(1));
+        let second = run.emit(&RunCompleted::default()).await.unwrap_err().into_event().unwrap();
+        assert_eq!(second.sequence(), Some(2));
+        let again = run.send(event.clone()).await.unwrap_err().into_event().unwrap();
+        assert_eq!((again, run.sequence()), (event, 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_before_it_is_sent_is_not_counted() {
+        let run = unheard().await;
+        let mut event = run.event(&RunStarted::default()).unwrap();
+        event.data = r#"{"channel":7}"#.into();
+        let refused = run.send(event).await.unwrap_err();
+        assert!(matches!(refused, EmitError::Refused { .. }), "{refused:?}");
+        assert_eq!((refused.into_event(), run.sequence()), (None, 0));
+    }
 }

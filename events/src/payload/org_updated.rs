@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::payload::value::{self, Object, Text};
 
-/// Something about an org changed; what is absent stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Something about an org changed; what is optional and absent stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrgUpdated {
     /// What people call it.
-    #[serde(default, deserialize_with = "value::optional_not_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "value::not_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("minLength" = 1)))]
-    pub name: Option<Text>,
+    pub name: Text,
     /// Kind of organisation, a code of `org_type_lu`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org_type: Option<Text>,

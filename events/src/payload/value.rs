@@ -10,7 +10,7 @@ mod schema;
 mod text;
 
 pub use json::{Json, Object};
-pub use text::{INDEXED_BYTES_MAX, IndexedText, Text, TextList, not_empty, optional_not_empty};
+pub use text::{INDEXED_BYTES_MAX, IndexedText, Text, TextList, not_empty};
 
 /// The one key of a protected value.
 pub const PROTECTED: &str = "$protected";

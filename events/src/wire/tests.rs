@@ -265,7 +265,7 @@ fn an_attribute_that_is_missing_or_wrong_is_refused() {
         ("sequence", "00000000007", Code::InvalidEvent),
         ("ledgerseq", "1", Code::InvalidEvent),
         ("recordedtime", "2026-03-01T08:30:00Z", Code::InvalidEvent),
-        ("my-own", "x", Code::InvalidEvent),
+        ("my own", "x", Code::InvalidEvent),
         ("", "x", Code::InvalidEvent),
         ("data", "x", Code::InvalidEvent),
     ] {

@@ -2,9 +2,8 @@
 //!
 //! Announcing is best effort, after the commit: a lost word costs a reader time, never an event.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use async_nats::Client;
 use events::{
     Refusal,
     id::{OrgId, Seq},
@@ -12,7 +11,10 @@ use events::{
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
-use crate::connection::{Backoff, Database, Outage};
+use crate::{
+    connection::{Backoff, Database},
+    nats::Nats,
+};
 
 /// The channel of `NOTIFY`. The payload is a comma-separated list of org ids; empty means any.
 pub const APPENDED_CHANNEL: &str = "runledger_appended";
@@ -27,16 +29,16 @@ const BACKLOG_MAX: usize = 4_096;
 /// Announces commits; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Announcer {
-    client: Client,
+    nats: Nats,
     appended: mpsc::Sender<OrgId>,
 }
 
 impl Announcer {
     /// An announcer and the task that notifies; the task ends with the last announcer.
-    pub(super) fn start(client: Client, database: Database, outage: Arc<Outage>) -> Self {
+    pub(super) fn start(nats: Nats, database: Database) -> Self {
         let (appended, commits) = mpsc::channel(BACKLOG_MAX);
-        tokio::spawn(notify(commits, database, outage));
-        Self { client, appended }
+        tokio::spawn(notify(commits, database));
+        Self { nats, appended }
     }
 
     /// These seqs of an org were committed.
@@ -44,7 +46,7 @@ impl Announcer {
         // A full backlog means that a notification is due anyway.
         let _ = self.appended.try_send(org_id);
         let notice = serde_json::json!({ "org_id": org_id, "first": first, "last": last });
-        let _ = self.client.publish(format!("runledger.appended.{org_id}"), notice.to_string().into()).await;
+        let _ = self.nats.client().publish(format!("runledger.appended.{org_id}"), notice.to_string().into()).await;
     }
 
     /// An event was refused and is kept as a dead letter.
@@ -54,11 +56,11 @@ impl Announcer {
             "org_id": org_id, "code": refusal.code.as_str(), "reason": refusal.reason,
             "subject": String::from_utf8_lossy(subject), "stream_seq": stream_seq,
         });
-        let _ = self.client.publish(format!("runledger.dead_letters.{whose}"), notice.to_string().into()).await;
+        let _ = self.nats.client().publish(format!("runledger.dead_letters.{whose}"), notice.to_string().into()).await;
     }
 }
 
-async fn notify(mut commits: mpsc::Receiver<OrgId>, database: Database, outage: Arc<Outage>) {
+async fn notify(mut commits: mpsc::Receiver<OrgId>, database: Database) {
     let mut conn = None;
     let mut backoff = Backoff::default();
     while let Some(first) = commits.recv().await {
@@ -72,8 +74,9 @@ async fn notify(mut commits: mpsc::Receiver<OrgId>, database: Database, outage: 
                 tokio::time::sleep(NOTIFY_INTERVAL).await;
             }
             Err(error) => {
+                // The partitions report an outage; the projectors look by themselves meanwhile.
+                tracing::debug!(%error, "an append could not be notified of");
                 conn = None;
-                outage.began(&error);
                 backoff.wait().await;
             }
         }

@@ -113,7 +113,7 @@ impl Cursor {
         keep: chrono::Duration,
     ) -> Result<(), IngestError> {
         let first_kept = stream.first_since(Utc::now() - keep, self.partition).await?;
-        let before = first_kept.unwrap_or(u64::MAX).min(self.stream_seq + 1);
+        let before = first_kept.min(self.stream_seq + 1);
         if before <= self.trimmed_seq + 1 {
             return Ok(());
         }

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events::{Code, Event, Refusal, wire};
+use events::{
+    Code, Event, Refusal,
+    id::{EventId, SubjectId},
+    wire,
+};
 use metrics::{counter, gauge, histogram};
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::Notify, time::Instant};
@@ -11,18 +15,27 @@ use tokio_util::sync::CancellationToken;
 use super::{IngestError, announce::Announcer, cursor::Cursor, lease, reader::PartitionReader};
 use crate::{
     append::{self, AppendError, Outcome},
-    connection::{Backoff, Database, Outage, refuses_data},
+    connection::{Backoff, Database, Outage, is_outage, refuses_data},
     dead_letter,
+    nats::Nats,
     stream::{Delivery, EventStream},
 };
 
 /// How often messages beyond the keep period are removed from the stream.
 const TRIM_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often an idle connection is asked whether it lives, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const PING_MAX: Duration = Duration::from_secs(5);
+/// How long a batch may take; a slow disk is no dead server.
+const COMMIT_MAX: Duration = Duration::from_secs(120);
+
+/// What the door says of a delivery.
+type Verdict = Result<Event, Refusal>;
 
 /// What holding a partition takes.
 #[derive(Clone)]
 pub(super) struct Partition {
-    pub(super) stream: EventStream,
+    pub(super) nats: Nats,
     pub(super) announcer: Announcer,
     pub(super) database: Database,
     pub(super) postgres: Arc<Outage>,
@@ -32,58 +45,82 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Takes the lease and keeps it until `stop`. Returns early when somebody else has it, or when it
-    /// is lost: whoever finds the partition free takes it then.
+    /// Takes the lease and keeps it until `stop`. Returns early when somebody else has it. What goes wrong
+    /// gives the lease up and is tried again, after longer and longer waits.
     pub(super) async fn hold(self, partition: u32, stop: CancellationToken) {
-        match self.read(partition, &stop).await {
-            Ok(()) => {}
-            Err(IngestError::Database(error) | IngestError::Append(AppendError::Database(error))) => {
-                self.postgres.began(&error)
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.read(partition, &stop, &mut backoff).await {
+            self.report(partition, &error).await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = backoff.wait() => {}
             }
-            Err(error) => tracing::warn!(partition, %error, "gave the partition up; it is taken again in a moment"),
+        }
+        lag(partition).set(0);
+    }
+
+    /// What is wrong with a server is said once for all partitions: for PostgreSQL when it cannot be
+    /// connected to, for NATS by the connection itself.
+    async fn report(&self, partition: u32, error: &IngestError) {
+        match error {
+            IngestError::Database(fault) | IngestError::Append(AppendError::Database(fault)) if is_outage(fault) => {
+                tracing::debug!(partition, %fault, "the connection was lost; trying again");
+            }
+            IngestError::Stream(error) => {
+                tracing::debug!(partition, %error, "the stream cannot be read; trying again");
+                if let Err(error) = self.nats.revive().await {
+                    tracing::debug!(%error, "NATS cannot be reached");
+                }
+            }
+            error => tracing::warn!(partition, %error, "the partition cannot be read; trying again"),
         }
     }
 
-    async fn read(&self, partition: u32, stop: &CancellationToken) -> Result<(), IngestError> {
-        let mut conn = self.database.connect().await?;
+    async fn read(&self, partition: u32, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), IngestError> {
+        let mut conn = self.database.connect().await.inspect_err(|error| self.postgres.began(error))?;
         if !lease::take(&mut conn, partition).await? {
             return Ok(());
         }
         self.postgres.ended();
-        // The stream may have been deleted and made anew since this process started.
-        let stream = EventStream::ensure(self.stream.client()).await?;
+        let stream = EventStream::ensure(&self.nats.client()).await?;
         let mut cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
         let mut reader = PartitionReader::new(stream.clone(), partition, cursor.stream_seq);
         let mut trim_due = Instant::now();
-        let mut backoff = Backoff::default();
         loop {
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
-                cursor.trim(&mut conn, &stream, keep).await?;
+                self.trim(&mut conn, &stream, &mut cursor, keep).await?;
                 trim_due = Instant::now() + TRIM_INTERVAL;
             }
             let deliveries = tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(trim_due), if self.keep.is_some() => continue,
-                deliveries = reader.next() => deliveries,
-                broken = lost(&mut conn) => return Err(broken.into()),
+                deliveries = reader.next() => deliveries?,
+                lost = lost(&mut conn) => return Err(lost.into()),
             };
-            match deliveries {
-                Ok(deliveries) => {
-                    self.commit(&mut conn, &stream, &mut cursor, &deliveries).await?;
-                    gauge!("runledger_stream_lag_messages", "partition" => partition.to_string())
-                        .set(reader.pending() as f64);
-                    backoff = Backoff::default();
-                }
-                // The connection to NATS says itself when it is lost.
-                Err(error) => {
-                    tracing::debug!(partition, %error, "the stream cannot be read at the moment");
-                    backoff.wait().await;
-                }
-            }
+            within(COMMIT_MAX, self.commit(&mut conn, &stream, &mut cursor, &deliveries)).await?;
+            lag(partition).set(reader.pending() as f64);
+            *backoff = Backoff::default();
         }
         conn.close().await?;
         Ok(())
+    }
+
+    /// Removing old messages can wait, appending new ones cannot: trouble with NATS is for the next time.
+    async fn trim(
+        &self,
+        conn: &mut PgConnection,
+        stream: &EventStream,
+        cursor: &mut Cursor,
+        keep: chrono::Duration,
+    ) -> Result<(), IngestError> {
+        match cursor.trim(conn, stream, keep).await {
+            Err(IngestError::Stream(error)) => {
+                tracing::warn!(partition = cursor.partition, %error, "old messages could not be removed from the stream");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Commits deliveries in their order. A part that the database refuses for its data is halved until
@@ -96,9 +133,9 @@ impl Partition {
         deliveries: &[Delivery],
     ) -> Result<(), IngestError> {
         let now = crate::now();
-        let verdicts: Vec<Result<Event, Refusal>> =
-            deliveries.iter().map(|delivery| wire::admit(&delivery.message(), now)).collect();
-        let mut parts = vec![0..deliveries.len()];
+        let verdicts: Vec<Verdict> = deliveries.iter().map(|delivery| wire::admit(&delivery.message(), now)).collect();
+        let mut parts = Vec::new();
+        parts.push(0..deliveries.len());
         while let Some(part) = parts.pop() {
             match self.commit_part(conn, stream, cursor, &deliveries[part.clone()], &verdicts[part.clone()]).await {
                 Err(IngestError::Database(error) | IngestError::Append(AppendError::Database(error)))
@@ -126,7 +163,7 @@ impl Partition {
         stream: &EventStream,
         cursor: &mut Cursor,
         deliveries: &[Delivery],
-        verdicts: &[Result<Event, Refusal>],
+        verdicts: &[Verdict],
     ) -> Result<(), IngestError> {
         let Some(last) = deliveries.last() else { return Ok(()) };
         let started = Instant::now();
@@ -136,7 +173,9 @@ impl Partition {
         let mut tx = conn.begin().await?;
         let outcomes = append::append(&mut tx, &admitted, crate::now()).await?;
         let refused = refusals(deliveries, verdicts, &outcomes);
-        dead_letter::store(&mut tx, stream.created_at, &refused).await?;
+        for Refused { delivery, refusal, .. } in &refused {
+            dead_letter::store(&mut tx, stream.created_at, delivery, refusal).await?;
+        }
         cursor.advance(&mut tx, stream, last).await?;
         if let Err(error) = tx.commit().await {
             *cursor = position;
@@ -149,7 +188,7 @@ impl Partition {
     }
 
     /// Announces, counts and logs what was committed.
-    async fn tell(&self, admitted: &[&Event], outcomes: &[Outcome], refused: &[(&Delivery, &Refusal)]) {
+    async fn tell(&self, admitted: &[&Event], outcomes: &[Outcome], refused: &[Refused<'_>]) {
         let ranges = append::ranges(admitted, outcomes);
         for (org_id, (first, last)) in &ranges {
             counter!("runledger_appended_events_total").increment((last.get() - first.get() + 1) as u64);
@@ -159,38 +198,52 @@ impl Partition {
         if ranges.values().any(|(first, _)| first.get() == 1) {
             self.org_registered.notify_one();
         }
-        for (delivery, refusal) in refused {
+        for Refused { delivery, event, refusal } in refused {
             let org_id = wire::org_of_subject(&delivery.subject);
-            let subject = String::from_utf8_lossy(&delivery.subject);
             let org = org_id.map(tracing::field::display);
+            let event_id = event.map(|event| event.event_id).as_ref().map(EventId::to_string);
+            let run = event.map(|event| event.subject_id).as_ref().map(SubjectId::to_string);
+            let subject = String::from_utf8_lossy(&delivery.subject);
             let (stream_seq, code, reason) = (delivery.stream_seq, refusal.code.as_str(), refusal.reason.as_str());
             counter!("runledger_refused_events_total", "code" => code).increment(1);
             match refusal.code {
-                Code::Conflict => tracing::error!(org, %subject, stream_seq, code, reason, "refused an event"),
-                Code::OrgMismatch | Code::TypeMismatch => {
-                    tracing::warn!(org, %subject, stream_seq, code, reason, security = true, "refused an event that claims to be another's");
+                Code::Conflict => {
+                    tracing::error!(org, event_id, run, ?subject, stream_seq, code, reason, "refused an event")
                 }
-                _ => tracing::info!(org, %subject, stream_seq, code, reason, "refused an event"),
+                Code::OrgMismatch | Code::TypeMismatch => {
+                    tracing::warn!(
+                        org,
+                        ?subject,
+                        stream_seq,
+                        code,
+                        reason,
+                        security = true,
+                        "refused an event that claims to be another's"
+                    );
+                }
+                _ => tracing::info!(org, event_id, run, ?subject, stream_seq, code, reason, "refused an event"),
             }
             self.announcer.refused(org_id, &delivery.subject, delivery.stream_seq, refusal).await;
         }
     }
 }
 
-/// Every delivery that was refused, at the door or by the ledger.
-fn refusals<'a>(
-    deliveries: &'a [Delivery],
-    verdicts: &'a [Result<Event, Refusal>],
-    outcomes: &'a [Outcome],
-) -> Vec<(&'a Delivery, &'a Refusal)> {
+/// A delivery that was refused, at the door or, when there is an event, by the ledger.
+struct Refused<'a> {
+    delivery: &'a Delivery,
+    event: Option<&'a Event>,
+    refusal: &'a Refusal,
+}
+
+fn refusals<'a>(deliveries: &'a [Delivery], verdicts: &'a [Verdict], outcomes: &'a [Outcome]) -> Vec<Refused<'a>> {
     let mut outcomes = outcomes.iter();
     let mut refused = Vec::new();
     for (delivery, verdict) in deliveries.iter().zip(verdicts) {
         match verdict {
-            Err(refusal) => refused.push((delivery, refusal)),
-            Ok(_) => {
+            Err(refusal) => refused.push(Refused { delivery, event: None, refusal }),
+            Ok(event) => {
                 if let Some(Outcome::Refused(refusal)) = outcomes.next() {
-                    refused.push((delivery, refusal));
+                    refused.push(Refused { delivery, event: Some(event), refusal });
                 }
             }
         }
@@ -201,9 +254,24 @@ fn refusals<'a>(
 /// Completes when the connection that holds the lease is lost while nothing is asked of it.
 async fn lost(conn: &mut PgConnection) -> sqlx::Error {
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        if let Err(error) = conn.ping().await {
+        tokio::time::sleep(PING_INTERVAL).await;
+        if let Err(error) = within(PING_MAX, conn.ping()).await {
             return error;
         }
     }
+}
+
+/// A server that died without a word never answers; what takes so long is taken for that.
+pub(super) async fn within<T, E: From<sqlx::Error>>(
+    time_max: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(time_max, work).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)).into()),
+    }
+}
+
+fn lag(partition: u32) -> metrics::Gauge {
+    gauge!("runledger_stream_lag_messages", "partition" => partition.to_string())
 }

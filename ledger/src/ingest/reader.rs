@@ -2,7 +2,8 @@
 //!
 //! Invariant: what [`PartitionReader::next`] returns follows directly on what it returned before;
 //! no message is left out, whatever the client or the server loses on the way. The server numbers
-//! what it delivers, so a gap shows; after any trouble the next message is fetched by itself.
+//! what it delivers, so a gap shows. After any trouble the reader is done with: whoever reads on looks
+//! at the stream and the cursor again first, because the trouble may have been the loss of messages.
 
 use std::time::Duration;
 
@@ -13,20 +14,32 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use chrono::SubsecRound;
 use futures::{FutureExt, StreamExt};
+use tokio::time::timeout;
 
-use crate::stream::{Delivery, EventStream, STREAM, StreamError, partition_filter, published_subject};
+use crate::stream::{
+    Delivery, EventStream, MESSAGE_BYTES_MAX, STREAM, StreamError, partition_filter, published_subject,
+};
 
 /// The most messages of one batch.
-const BATCH_MESSAGES_MAX: usize = 4_096;
-/// The bytes at which a batch ends. With [`crate::stream::PARTITIONS`] this bounds the memory of a
-/// ledger process: see `docs/PERFORMANCE.md`.
-const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+const BATCH_MESSAGES_MAX: usize = 2_048;
+/// The bytes at which a batch ends. What a partition holds is one batch and what the server sent ahead of
+/// it; times [`crate::stream::PARTITIONS`] that bounds a ledger process: see `docs/PERFORMANCE.md`.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// How many messages are fetched one by one before the flow is opened.
+const SINGLES_MAX: usize = 256;
+/// How long nothing may come before it is checked that there is nothing.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+/// What the server sends ahead at most; the greatest message must fit.
+const FETCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX as usize + 128 * 1024;
 
 pub(super) struct PartitionReader {
     stream: EventStream,
     partition: u32,
     /// The stream sequence number of the last message returned.
     position: u64,
+    /// So many more messages are fetched one by one, in a form that survives any bytes: what broke the
+    /// flow before may have been a message that the client cannot read from a consumer.
+    singles: usize,
     open: Option<Open>,
     /// Messages that the server holds behind the last one returned.
     pending: u64,
@@ -40,7 +53,7 @@ struct Open {
 
 impl PartitionReader {
     pub(super) fn new(stream: EventStream, partition: u32, position: u64) -> Self {
-        Self { stream, partition, position, open: None, pending: 0 }
+        Self { stream, partition, position, singles: SINGLES_MAX, open: None, pending: 0 }
     }
 
     /// How many messages of the partition wait behind the last one returned, as the server said then.
@@ -50,22 +63,38 @@ impl PartitionReader {
 
     /// The next messages: at least one, and as many as are there, up to the bounds. Nothing is lost
     /// when the future is dropped.
+    ///
+    /// # Errors
+    /// When the flow breaks; the reader is of no use then.
     pub(super) async fn next(&mut self) -> Result<Vec<Delivery>, StreamError> {
-        let open = match &mut self.open {
-            Some(open) => open,
-            closed => closed.insert(open_at(&self.stream, self.partition, self.position).await?),
-        };
-        if let Some(batch) = open.batch().await {
-            let last = &batch[batch.len() - 1];
-            self.position = last.0.stream_seq;
-            self.pending = last.1;
-            return Ok(batch.into_iter().map(|(delivery, _)| delivery).collect());
+        loop {
+            while self.open.is_none() && self.singles > 0 {
+                match self.stream.message_after(self.position, self.partition).await? {
+                    Some(delivery) => {
+                        self.singles -= 1;
+                        self.position = delivery.stream_seq;
+                        return Ok(vec![delivery]);
+                    }
+                    None => self.singles = 0,
+                }
+            }
+            let open = match &mut self.open {
+                Some(open) => open,
+                closed => closed.insert(open_at(&self.stream, self.partition, self.position).await?),
+            };
+            if let Ok(batch) = timeout(IDLE_MAX, open.batch()).await {
+                let batch = batch.ok_or_else(broken_off)?;
+                let last = &batch[batch.len() - 1];
+                self.position = last.0.stream_seq;
+                self.pending = last.1;
+                return Ok(batch.into_iter().map(|(delivery, _)| delivery).collect());
+            }
+            // Nothing came. A message that the client swallowed shows by no gap until another one comes.
+            if self.stream.message_after(self.position, self.partition).await?.is_some() {
+                self.open = None;
+                self.singles = SINGLES_MAX;
+            }
         }
-        self.open = None;
-        // Either the server restarted, or the client cannot read the next message at all.
-        let delivery = self.stream.message_after(self.position, self.partition).await?.ok_or_else(broken_off)?;
-        self.position = delivery.stream_seq;
-        Ok(vec![delivery])
     }
 }
 
@@ -88,10 +117,14 @@ async fn open_at(stream: &EventStream, partition: u32, position: u64) -> Result<
     };
     let consumer =
         stream.jetstream().create_consumer_on_stream(config, STREAM).await.map_err(|error| failed(&error))?;
+    // From here on the consumer ends with the stream. Before, the stream may have been made anew.
+    if !stream.is_still_there().await? {
+        return Err(broken_off());
+    }
     let messages = consumer
         .stream()
         .max_messages_per_batch(BATCH_MESSAGES_MAX)
-        .max_bytes_per_batch(BATCH_BYTES_MAX)
+        .max_bytes_per_batch(FETCH_BYTES_MAX)
         .expires(Duration::from_secs(20))
         .heartbeat(Duration::from_secs(1))
         .messages()
@@ -105,11 +138,11 @@ impl Open {
     async fn batch(&mut self) -> Option<Vec<(Delivery, u64)>> {
         let first = self.messages.next().await;
         let mut batch = vec![self.in_order(first)?];
-        let mut bytes = batch[0].0.payload.len();
+        let mut bytes = batch[0].0.bytes();
         while batch.len() < BATCH_MESSAGES_MAX && bytes < BATCH_BYTES_MAX {
             let Some(next) = self.messages.next().now_or_never() else { break };
             let Some(delivery) = self.in_order(next) else { break };
-            bytes += delivery.0.payload.len();
+            bytes += delivery.0.bytes();
             batch.push(delivery);
         }
         Some(batch)

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::counter;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -26,19 +27,10 @@ pub(super) async fn run(
     org_registered: Arc<Notify>,
     shutdown: CancellationToken,
 ) {
-    let started_at = crate::now();
-    let mut conn = None;
+    let mut round = Round { database, announcer, shutdown: shutdown.clone(), tried_kinds: false };
     loop {
-        let round = async {
-            let conn = match &mut conn {
-                Some(conn) => conn,
-                none => none.insert(database.connect().await?),
-            };
-            retry_all(conn, &announcer, started_at).await
-        };
-        if let Err(error) = round.await {
+        if let Err(error) = round.make().await {
             tracing::debug!(%error, "dead letters could not be retried; trying again");
-            conn = None;
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -48,22 +40,49 @@ pub(super) async fn run(
     }
 }
 
-async fn retry_all(
-    conn: &mut PgConnection,
-    announcer: &Announcer,
-    started_at: chrono::DateTime<chrono::Utc>,
-) -> Result<(), AppendError> {
-    loop {
-        let mut letters = dead_letter::of_registered_orgs(conn, LETTERS_MAX).await?;
-        letters.extend(dead_letter::of_unknown_kinds(conn, started_at, LETTERS_MAX).await?);
-        let retried = dead_letter::retry(conn, &letters).await?;
-        if retried.is_empty() {
-            return Ok(());
+struct Round {
+    database: Database,
+    announcer: Announcer,
+    shutdown: CancellationToken,
+    /// Types and versions become known by an upgrade only, so once in the life of a process is enough.
+    tried_kinds: bool,
+}
+
+impl Round {
+    async fn make(&mut self) -> Result<(), AppendError> {
+        let mut conn = self.database.connect().await?;
+        self.retry_all(&mut conn, async |conn, after| dead_letter::of_registered_orgs(conn, after, LETTERS_MAX).await)
+            .await?;
+        if !self.tried_kinds {
+            self.retry_all(&mut conn, async |conn, after| {
+                dead_letter::of_unknown_kinds(conn, after, LETTERS_MAX).await
+            })
+            .await?;
+            self.tried_kinds = true;
         }
-        for (dead_letter_id, retried) in retried {
-            if let Retried::Appended { org_id, seq } = retried {
-                tracing::info!(dead_letter_id, %org_id, %seq, "appended a dead letter whose reason has gone");
-                announcer.appended(org_id, seq, seq).await;
+        Ok(())
+    }
+
+    /// Retries page after page of letters; each once, whatever comes of it.
+    async fn retry_all(
+        &self,
+        conn: &mut PgConnection,
+        page: impl AsyncFn(&mut PgConnection, i64) -> Result<Vec<i64>, sqlx::Error>,
+    ) -> Result<(), AppendError> {
+        let mut after = 0;
+        loop {
+            let letters = page(conn, after).await?;
+            let Some(last) = letters.last() else { return Ok(()) };
+            after = *last;
+            for dead_letter_id in letters {
+                if self.shutdown.is_cancelled() {
+                    return Ok(());
+                }
+                if let Some(Retried::Appended { org_id, seq }) = dead_letter::retry(conn, dead_letter_id).await? {
+                    counter!("runledger_appended_events_total").increment(1);
+                    tracing::info!(dead_letter_id, %org_id, %seq, "appended a dead letter whose reason has gone");
+                    self.announcer.appended(org_id, seq, seq).await;
+                }
             }
         }
     }

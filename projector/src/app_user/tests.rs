@@ -19,8 +19,10 @@ fn a_registered_user_is_active_and_has_the_roles_in_the_order_sent() {
 
 #[test]
 fn an_update_replaces_the_roles_as_a_whole_and_leaves_what_it_does_not_name() {
-    let user = user_of([on("user.updated", "10:00:01").with(r#""roles":[]"#), registered()]).unwrap();
-    assert_eq!((user.email.as_str(), user.roles), ("ada@example.org", vec![]));
+    let updated = on("user.updated", "10:00:01").with(r#""email":"ada@example.net","roles":[]"#);
+    let user = user_of([updated, registered()]).unwrap();
+    assert_eq!((user.email.as_str(), user.display_name.as_deref()), ("ada@example.net", Some("Ada")));
+    assert_eq!(user.roles, Vec::<String>::new());
 }
 
 #[test]

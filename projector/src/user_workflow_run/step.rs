@@ -22,10 +22,16 @@ pub struct Step {
     legacy_step_id: Latest<i64>,
     screenshots: List,
     events: List,
+    unfoldable: bool,
 }
 
 impl Step {
-    /// Every event of the step passes here first.
+    /// Notes an event of the step that cannot be folded.
+    pub fn unfoldable(&mut self) {
+        self.unfoldable = true;
+    }
+
+    /// Every event of the step that can be folded passes here first.
     pub fn include(&mut self, stamp: Stamp) {
         self.lifecycle.include(stamp.time);
     }
@@ -93,6 +99,9 @@ impl Step {
         let mut flags = self.lifecycle.flags();
         if self.screenshots.truncated() || self.events.truncated() {
             flags.insert("list_truncated");
+        }
+        if self.unfoldable {
+            flags.insert("unfoldable_event");
         }
         Some(StepRow {
             org_id,

@@ -347,6 +347,28 @@ mod oddities {
     }
 
     #[test]
+    fn an_unfoldable_event_of_a_step_is_flagged_on_that_step_and_makes_no_row_of_its_own() {
+        let poison = |step| on("step.completed", "10:00:01").step(step).with(r#""attempt":"none""#);
+        let started = |step| on("step.started", "10:00:00").step(step);
+        let rows = rows_of::<UserWorkflowRun>([started(1), started(2), poison(2), poison(3)]);
+        let steps: Vec<_> = rows.steps.iter().map(|step| (step.step_id.uuid(), step.flags.clone())).collect();
+        assert_eq!(steps, [(id(1), flags([])), (id(2), flags(["unfoldable_event"]))]);
+        assert_eq!(rows.steps[1].updated_at.to_rfc3339(), "2026-03-01T10:00:00+00:00");
+        assert_eq!(rows.runs[0].flags, flags(["unfoldable_event"]));
+    }
+
+    #[test]
+    fn only_what_names_a_step_in_a_step_event_is_taken_for_one() {
+        let started = || on("step.started", "10:00:00").step(1);
+        let named = r#"{"step_id":"00000000-0000-0000-0000-000000000001","error_message":7}"#;
+        let no_id = r#"{"step_id":"1","error_message":"x"}"#;
+        for (event_type, data) in [("run.failed", named), ("step.failed", no_id), ("step.failed", "[]")] {
+            assert_eq!(step_of([started(), on(event_type, "10:00:01").data(data)]).flags, flags([]), "{data}");
+        }
+        assert_eq!(step_of([started(), on("step.failed", "10:00:01").data(named)]).flags, flags(["unfoldable_event"]));
+    }
+
+    #[test]
     fn json_that_the_tables_could_not_hold_is_unfoldable() {
         let poison = on("run.context_added", "10:00:01").data(r#"{"context":{"n":1e400}}"#);
         assert_eq!(run_of([on("run.started", "10:00:00"), poison]).flags, flags(["unfoldable_event"]));
@@ -384,4 +406,24 @@ fn only_what_changed_becomes_rows() {
     assert_eq!((rows.runs.len(), rows.steps.len()), (1, 1));
     assert_eq!(rows.steps, fold::<UserWorkflowRun>(&events).steps[1..]);
     assert_eq!(take(&mut state), super::Rows::default());
+}
+
+#[test]
+fn sources_and_step_numbers_weigh_something() {
+    let weight = |story: Vec<Told>| {
+        let mut state = UserWorkflowRun::default();
+        for event in &recorded(story) {
+            state.apply(FoldEvent::read::<UserWorkflowRun>(event).unwrap());
+        }
+        state.weight()
+    };
+    let long: &'static str = "s".repeat(1_000).leak();
+    let sent = |sources: [&'static str; 2]| sources.map(|source| on("run.started", "10:00:00").sent_by(source, 1));
+    assert!(weight(sent(["urn:a", long]).into()) >= weight(sent(["urn:a", "urn:a"]).into()) + long.len());
+
+    let numbered = |from: i32| {
+        let number = move |n| on("step.created", "10:00:00").step(1).with(&format!("\"step_number\":{n}"));
+        (0..100).map(|n| number(n * from)).collect::<Vec<_>>()
+    };
+    assert!(weight(numbered(1)) >= weight(numbered(0)) + 99 * 16);
 }

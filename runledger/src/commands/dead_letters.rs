@@ -14,6 +14,9 @@ use sqlx::PgConnection;
 
 use crate::{output, settings::Settings};
 
+/// How many dead letters `retry --code` takes at a time.
+const PAGE: i64 = 500;
+
 /// Look at refused events: list, show, retry, discard
 #[derive(Args)]
 pub struct DeadLetters {
@@ -88,11 +91,18 @@ struct Discard {
     /// Also erase their payload and headers
     #[arg(long)]
     purge: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
 }
 
 impl DeadLetters {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let mut conn = settings.connect(Role::Ledger).await?;
+        let role = match self.action {
+            Action::List(_) | Action::Show(_) => Role::Admin,
+            Action::Retry(_) | Action::Discard(_) => Role::Ledger,
+        };
+        let mut conn = settings.connect(role).await?;
         match self.action {
             Action::List(list) => list.run(&mut conn).await,
             Action::Show(show) => show.run(&mut conn).await,
@@ -169,45 +179,56 @@ impl Show {
 
 impl Retry {
     async fn run(self, conn: &mut PgConnection) -> anyhow::Result<ExitCode> {
-        let ids = match self.code {
-            None => self.ids,
-            Some(code) => {
-                let filter =
-                    Filter { org_id: self.org, code: Some(code), state: Some("open".to_owned()), before: None };
-                let mut ids: Vec<i64> = dead_letter::list(conn, &filter, i64::MAX)
-                    .await?
-                    .iter()
-                    .map(|letter| letter.dead_letter_id)
-                    .collect();
-                ids.reverse();
-                ids
-            }
-        };
         let mut refused = false;
-        for id in ids {
-            let retried = dead_letter::retry(conn, &[id]).await?.pop();
-            let Some((_, retried)) = retried else {
-                let state = find(conn, id).await?.state;
-                bail!("dead letter {id} is {state}; only open ones are retried");
-            };
-            let (line, json) = match retried {
-                Retried::Appended { org_id, seq } => (
-                    format!("{id}: appended to org {org_id} at seq {seq}"),
-                    json!({ "id": id, "org_id": org_id, "seq": seq }),
-                ),
-                Retried::Refused(refusal) => {
-                    refused = true;
-                    let json = json!({ "id": id, "code": refusal.code.as_str(), "reason": refusal.reason });
-                    (format!("{id}: refused again, {refusal}"), json)
+        for &id in &self.ids {
+            match dead_letter::retry(conn, id).await? {
+                Some(retried) => refused |= self.report(id, retried)?,
+                None => {
+                    let state = find(conn, id).await?.state;
+                    bail!(
+                        "dead letter {id} is {state}, or is being retried by a ledger at this moment; only open ones are retried"
+                    );
                 }
-            };
-            if self.json {
-                output::json(&json)?;
-            } else {
-                output::print(output::printable(&line))?;
+            }
+        }
+        let mut after = 0;
+        while let Some(code) = self.code {
+            let ids = dead_letter::open_ids(conn, code, self.org, after, PAGE).await?;
+            let Some(last) = ids.last() else { break };
+            after = *last;
+            for id in ids {
+                // Somebody else may have retried it meanwhile.
+                if let Some(retried) = dead_letter::retry(conn, id).await? {
+                    refused |= self.report(id, retried)?;
+                }
             }
         }
         Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    /// Whether it was refused again.
+    fn report(&self, id: i64, retried: Retried) -> anyhow::Result<bool> {
+        let refused = matches!(retried, Retried::Refused(_));
+        let (line, json) = match retried {
+            Retried::Appended { org_id, seq } => (
+                format!("{id}: appended to org {org_id} at seq {seq}"),
+                json!({ "id": id, "org_id": org_id, "seq": seq }),
+            ),
+            Retried::AlreadyThere { org_id, seq } => (
+                format!("{id}: stood in the ledger of org {org_id} already, at seq {seq}"),
+                json!({ "id": id, "org_id": org_id, "seq": seq, "already_there": true }),
+            ),
+            Retried::Refused(refusal) => {
+                let json = json!({ "id": id, "code": refusal.code.as_str(), "reason": refusal.reason });
+                (format!("{id}: refused again, {refusal}"), json)
+            }
+        };
+        if self.json {
+            output::json(&json)?;
+        } else {
+            output::print(output::printable(&line))?;
+        }
+        Ok(refused)
     }
 }
 

@@ -55,16 +55,15 @@ pub struct Demo {
 impl Demo {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let shutdown = service::shutdown_on_signal()?;
-        output::print("Starting PostgreSQL and NATS, unless they are given …")?;
-        let servers = Servers::start(ServerOptions {
-            database_url: settings.given_database_url.clone(),
-            nats_url: settings.given_nats_url.clone(),
-            durable: true,
-            ..ServerOptions::default()
-        })
-        .await?;
-        output::print(servers.describe())?;
-        let stack = Stack::start_on(servers).await?;
+        let interrupted = async {
+            shutdown.cancelled().await;
+            Err(anyhow::anyhow!("the demo was interrupted"))
+        };
+        // What is dropped half-started is removed too.
+        let stack = tokio::select! {
+            stack = start(settings) => stack?,
+            interrupted = interrupted => interrupted?,
+        };
         let settings = Settings {
             given_database_url: Some(stack.database_url().to_owned()),
             given_nats_url: Some(stack.nats_url().to_owned()),
@@ -123,8 +122,21 @@ impl Demo {
     }
 }
 
-fn heading(text: &str) -> std::io::Result<()> {
-    output::print(format!("\n{text}"))
+async fn start(settings: &Settings) -> anyhow::Result<Stack> {
+    output::print("Starting PostgreSQL and NATS, unless they are given …")?;
+    let servers = Servers::start(ServerOptions {
+        database_url: settings.given_database_url.clone(),
+        nats_url: settings.given_nats_url.clone(),
+        durable: true,
+        ..ServerOptions::default()
+    })
+    .await?;
+    output::print(servers.describe())?;
+    Ok(Stack::start_on(servers).await?)
+}
+
+fn heading(text: &str) -> anyhow::Result<()> {
+    Ok(output::print(format!("\n{text}"))?)
 }
 
 async fn print_counts(conn: &mut PgConnection) -> anyhow::Result<()> {

@@ -98,7 +98,9 @@ impl Emit {
     /// The message that the line becomes, or why it is not to be sent.
     fn publication(&self, line: Bytes) -> Result<Publication, Refusal> {
         if !self.no_check {
-            json::check(&line).map_err(|fault| Refusal::new(fault.code, format!("{fault}; correct the JSON")))?;
+            let text = std::str::from_utf8(&line)
+                .map_err(|_| Refusal::new(Code::InvalidUtf8, "the line is not UTF-8; send UTF-8"))?;
+            json::members(text).map_err(|fault| Refusal::new(fault.code, format!("{fault}; correct the JSON")))?;
         }
         let (subject, id) = address(&line)?;
         if !self.no_check {
@@ -107,13 +109,15 @@ impl Emit {
         }
         let mut headers = HeaderMap::new();
         headers.insert("Content-Type", "application/cloudevents+json");
-        headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
+        if let Some(id) = id {
+            headers.insert(async_nats::header::NATS_MESSAGE_ID, id.as_str());
+        }
         Ok(Publication { subject, headers, payload: line })
     }
 }
 
-/// The subject and the message id of the event that the line is.
-fn address(line: &[u8]) -> Result<(String, String), Refusal> {
+/// The subject and, if it has an id, the message id of the event that the line is.
+fn address(line: &[u8]) -> Result<(String, Option<String>), Refusal> {
     let invalid =
         |what: &str| Refusal::new(Code::InvalidEvent, format!("{what}; without it there is no subject to send to"));
     let address: Address = serde_json::from_slice(line).map_err(|error| {
@@ -126,8 +130,8 @@ fn address(line: &[u8]) -> Result<(String, String), Refusal> {
     if event_type.split('.').any(|token| token.is_empty() || token.contains([' ', '\t', '\r', '\n', '*', '>'])) {
         return Err(invalid(&format!("type {event_type:?} cannot stand in a subject")));
     }
-    let id = address.id.filter(|id| !id.contains(['\r', '\n'])).unwrap_or_default();
-    Ok((format!("{EVENTS}{org_id}.{event_type}"), format!("{org_id}:{id}")))
+    let id = address.id.filter(|id| !id.contains(['\r', '\n'])).map(|id| format!("{org_id}:{id}"));
+    Ok((format!("{EVENTS}{org_id}.{event_type}"), id))
 }
 
 /// Lines, numbered from 1, of bounded length; empty ones are passed over.

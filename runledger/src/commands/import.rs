@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use events::{Event, id::OrgId};
 use ledger::stream::EventStream;
@@ -119,13 +119,16 @@ impl ImportEventLog {
         let name = event_log::name_of(&self.file);
         let rejects = self.rejects.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.rejects.csv")));
 
+        if std::fs::canonicalize(&rejects)
+            .is_ok_and(|rejects| std::fs::canonicalize(&self.file).is_ok_and(|file| file == rejects))
+        {
+            bail!("--rejects {} is the log itself; give another file", rejects.display());
+        }
         let survey = self.survey(&rejects).await?;
-        let org_name = self.org_name.clone().unwrap_or_else(|| name.clone());
+        let org_name = self.org_name.clone().unwrap_or(name);
         let org_id = self.org.map_or_else(|| Target::org_of(&org_name), Ok)?;
         let target = Target {
             org_id,
-            log: name,
-            file: self.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             import_id: Target::import_id(org_id, survey.digest),
             endings: Endings::usual_and(self.ended.clone()),
         };

@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use events::id::{OrgId, RunId, WorkflowId};
-use projector::query::{self, Run, RunFilter, RunPlace};
+use projector::query::{self, Run, RunFilter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 
 use crate::{output, settings::Settings};
 
@@ -31,8 +32,8 @@ pub struct List {
     /// Of this org only, read as its tenant
     #[arg(long)]
     org: Option<OrgId>,
-    /// pending, running, completed, failed, cancelled or timeout
-    #[arg(long)]
+    /// In this status
+    #[arg(long, value_parser = ["pending", "running", "completed", "failed", "cancelled", "timeout"])]
     status: Option<String>,
     /// E.g. web, voice, efax
     #[arg(long)]
@@ -52,11 +53,11 @@ pub struct List {
     /// Created before this time (RFC 3339)
     #[arg(long)]
     before: Option<DateTime<Utc>>,
-    /// Begin behind the last run of the page before: its line ends with the word to give here
-    #[arg(long, value_name = "PLACE", value_parser = parse_place)]
-    after: Option<RunPlace>,
+    /// Begin behind this run: the last one of the page before
+    #[arg(long, value_name = "RUN")]
+    after: Option<RunId>,
     /// At most so many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     limit: i64,
     /// Print JSON, one run a line
     #[arg(long)]
@@ -98,7 +99,11 @@ impl List {
             since: self.since,
             before: self.before,
         };
-        let rows = query::run_list(&mut conn, &filter, self.after, self.limit).await?;
+        let after = match self.after {
+            Some(run_id) => Some(Run::of_row(&the_run(&mut conn, run_id, filter.org_id).await?)?.place()),
+            None => None,
+        };
+        let rows = query::run_list(&mut conn, &filter, after, self.limit).await?;
         if self.json {
             for row in &rows {
                 output::json(row)?;
@@ -108,9 +113,7 @@ impl List {
         let runs = rows.iter().map(|row| Run::of_row(row)).collect::<Result<Vec<_>, _>>()?;
         print_runs(&runs)?;
         match runs.last() {
-            Some(last) if runs.len() as i64 == self.limit => {
-                output::print(format!("more: --after {}", place(last.place())))?
-            }
+            Some(last) if runs.len() as i64 == self.limit => output::print(format!("more: --after {}", last.run_id))?,
             Some(_) => output::print("look at one with `runledger runs show RUN`")?,
             None => output::print("no runs")?,
         }
@@ -143,15 +146,7 @@ pub fn print_runs(runs: &[Run]) -> anyhow::Result<()> {
 impl Show {
     async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
-        let mut rows = query::run_show(&mut conn, self.run, self.org).await?;
-        let Some(row) = rows.pop() else {
-            bail!("there is no run {}; `runledger runs list` shows which there are", self.run);
-        };
-        if !rows.is_empty() {
-            let orgs: Vec<String> =
-                rows.iter().chain([&row]).filter_map(|row| Some(Run::of_row(row).ok()?.org_id.to_string())).collect();
-            bail!("run {} occurs in several orgs: say which with --org: {}", self.run, orgs.join(", "));
-        }
+        let row = the_run(&mut conn, self.run, self.org).await?;
         if self.json {
             output::json(&row)?;
         } else {
@@ -243,15 +238,16 @@ fn object(row: &RawValue, column: &str) -> anyhow::Result<Option<String>> {
     Ok((text != "{}").then(|| text.to_owned()))
 }
 
-fn place(place: RunPlace) -> String {
-    format!("{}/{}/{}", place.created_at.timestamp_micros(), place.run_id, place.org_id)
-}
-
-fn parse_place(text: &str) -> Result<RunPlace, String> {
-    let parse = || {
-        let [micros, run_id, org_id] = <[&str; 3]>::try_from(text.split('/').collect::<Vec<_>>()).ok()?;
-        let created_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-        Some(RunPlace { created_at, run_id: run_id.parse().ok()?, org_id: org_id.parse().ok()? })
+/// The one run of this id, as [`query::run_show`] gives it.
+async fn the_run(conn: &mut PgConnection, run_id: RunId, org_id: Option<OrgId>) -> anyhow::Result<Box<RawValue>> {
+    let mut rows = query::run_show(conn, run_id, org_id).await?;
+    let Some(row) = rows.pop() else {
+        bail!("there is no run {run_id}; `runledger runs list` shows which there are");
     };
-    parse().ok_or_else(|| "take it from the line `more: --after …` of the page before".to_owned())
+    if !rows.is_empty() {
+        let orgs: Vec<String> =
+            rows.iter().chain([&row]).filter_map(|row| Some(Run::of_row(row).ok()?.org_id.to_string())).collect();
+        bail!("run {run_id} occurs in several orgs: say which with --org: {}", orgs.join(", "));
+    }
+    Ok(row)
 }

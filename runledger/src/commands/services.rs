@@ -7,7 +7,7 @@ use clap::Args;
 use ledger::{
     connection::{Backoff, Outage, Role},
     ingest::Ingest,
-    stream,
+    nats::Nats,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -90,22 +90,23 @@ impl<'s> Services<'s> {
 
     async fn ledger(&self, keep: Option<chrono::Duration>) -> anyhow::Result<()> {
         let database = self.settings.database(Role::Ledger)?;
-        let Some(client) = self.nats_client().await? else { return Ok(()) };
+        let Some(nats) = self.nats().await? else { return Ok(()) };
         tracing::info!(database = database.place(), "the ledger is running");
-        Ingest { database, client, postgres: self.postgres.clone(), keep }.run(self.shutdown.clone()).await?;
+        Ingest { database, nats, postgres: self.postgres.clone(), keep }.run(self.shutdown.clone()).await?;
         Ok(())
     }
 
     /// A service may be started before NATS is: it waits. None at shutdown.
-    async fn nats_client(&self) -> anyhow::Result<Option<async_nats::Client>> {
+    async fn nats(&self) -> anyhow::Result<Option<Nats>> {
         let url = self.settings.nats_url()?;
         let mut backoff = Backoff::default();
         loop {
-            match stream::connect(url, self.nats.clone()).await {
-                Ok(client) => {
+            match Nats::connect(url, self.nats.clone()).await {
+                Ok(nats) => {
                     self.nats.ended();
-                    return Ok(Some(client));
+                    return Ok(Some(nats));
                 }
+                Err(error) if error.is_bad_url() => return Err(error.into()),
                 Err(error) => self.nats.began(&error),
             }
             tokio::select! {
@@ -118,7 +119,7 @@ impl<'s> Services<'s> {
     async fn projector(&self) -> anyhow::Result<()> {
         let database = self.settings.database(Role::Projector)?;
         tracing::info!(database = database.place(), "the projector is running");
-        projector::Projector::new(database, self.postgres.clone())?.run(self.shutdown.clone()).await;
+        projector::Projector::new(database, self.postgres.clone())?.run(self.shutdown.clone()).await?;
         Ok(())
     }
 }

@@ -117,7 +117,7 @@ impl Tail {
     }
 }
 
-/// An event as `--json` prints it; payload and extensions as they stand in the ledger.
+/// An event as `--json` prints it; payload and extensions as they stand in the ledger, on one line.
 #[derive(Serialize)]
 struct Line<'a> {
     org_id: OrgId,
@@ -133,7 +133,7 @@ struct Line<'a> {
     causation_id: Option<&'a str>,
     traceparent: Option<&'a str>,
     extensions: Option<&'a RawValue>,
-    data: &'a RawValue,
+    data: Box<RawValue>,
 }
 
 impl<'a> Line<'a> {
@@ -153,7 +153,8 @@ impl<'a> Line<'a> {
             causation_id: event.causation_id.as_deref(),
             traceparent: event.traceparent.as_deref(),
             extensions: event.extensions.as_deref().map(serde_json::from_str).transpose()?,
-            data: serde_json::from_str(&event.data)?,
+            // Line ends stand between tokens only: in a string they are escapes.
+            data: RawValue::from_string(event.data.replace(['\n', '\r'], " "))?,
         })
     }
 }

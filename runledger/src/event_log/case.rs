@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use events::{
     Event, EventData,
-    id::{EventId, NodeId, OrgId, RunId, StepId, SubjectId, WorkflowId},
+    id::{EventId, NodeId, OrgId, RunId, StepId, SubjectId},
     payload::{
         OrgRegistered, RunAttributes, RunCancelled, RunCompleted, RunFailed, RunStarted, RunTimedOut, StepCompleted,
         StepCreated, StepEventLogged, StepFailed, StepSkipped, StepStarted,
@@ -75,10 +75,6 @@ impl Endings {
 #[derive(Clone, Debug)]
 pub struct Target {
     pub org_id: OrgId,
-    /// What the log is called: the name of its workflow.
-    pub log: String,
-    /// The file's name, for the runs' context.
-    pub file: String,
     pub import_id: Uuid,
     pub endings: Endings,
 }
@@ -135,6 +131,8 @@ pub struct Run<'a> {
     open: HashMap<String, VecDeque<OpenStep>>,
     /// How often each line occurred.
     occurrences: HashMap<String, u32>,
+    /// How often each event was told.
+    told: HashMap<EventId, u32>,
 }
 
 struct OpenStep {
@@ -147,8 +145,8 @@ impl<'a> Run<'a> {
     pub fn events_of(target: &'a Target, case: &str, mut lines: Vec<Line>) -> anyhow::Result<Vec<Event>> {
         lines.sort_by_key(|line| (line.time, line.number));
         let run_id = target.id(&format!("case {case}"))?;
-        let (events, open, occurrences) = (Vec::new(), HashMap::new(), HashMap::new());
-        let mut run = Self { target, run_id, events, steps: 0, open, occurrences };
+        let (events, open, occurrences, told) = (Vec::new(), HashMap::new(), HashMap::new(), HashMap::new());
+        let mut run = Self { target, run_id, events, steps: 0, open, occurrences, told };
         run.start(case, &lines)?;
         for line in &lines {
             run.take(line)?;
@@ -159,16 +157,21 @@ impl<'a> Run<'a> {
 
     fn tell<T: EventData>(&mut self, at: DateTime<Utc>, payload: &T) -> anyhow::Result<()> {
         let sequence = self.events.len() as i64 + 1;
-        self.events.push(self.target.event(self.run_id.subject(), at, sequence, payload)?);
+        let mut event = self.target.event(self.run_id.subject(), at, sequence, payload)?;
+        // Lines that say the same are as many events.
+        let told = self.told.entry(event.event_id).or_default();
+        if *told > 0 {
+            event.event_id = EventId::try_from(Uuid::new_v5(&event.event_id.uuid(), told.to_string().as_bytes()))?;
+        }
+        *told += 1;
+        self.events.push(event);
         Ok(())
     }
 
     fn start(&mut self, case: &str, lines: &[Line]) -> anyhow::Result<()> {
         let Some(first) = lines.first() else { anyhow::bail!("case {case} has no lines") };
-        let mut context = agreed(lines);
-        context.insert("source_file", &self.target.file);
+        let context = agreed(lines);
         let attributes = RunAttributes {
-            workflow_id: Some(self.target.id::<WorkflowId>(&format!("log {}", self.target.log))?),
             external_id: Some(case.try_into()?),
             context: Some(Object::of(&context)?),
             ..RunAttributes::default()
@@ -258,7 +261,7 @@ impl<'a> Run<'a> {
         metadata.insert("activity", &line.activity);
         let created = StepCreated {
             step_id,
-            node_id: Some(self.target.id::<NodeId>(&format!("activity {} of {}", line.activity, self.target.log))?),
+            node_id: Some(self.target.id::<NodeId>(&format!("activity {}", line.activity))?),
             step_number: Some(self.steps),
             metadata: Some(Object::of(&metadata)?),
             legacy_step_id: None,

@@ -28,7 +28,10 @@ impl Rejects {
                 self.file.insert(file)
             }
         };
-        Ok(file.write_record([line.to_string().as_bytes(), reason.as_bytes(), raw])?)
+        // A spreadsheet would take these for formulas.
+        let is_formula = raw.first().is_some_and(|first| b"=+-@\t".contains(first));
+        let raw = if is_formula { [b"'", &raw[..]].concat() } else { raw.to_vec() };
+        Ok(file.write_record([line.to_string().as_bytes(), reason.as_bytes(), &raw])?)
     }
 
     pub fn finish(&mut self) -> Result<(), LogError> {

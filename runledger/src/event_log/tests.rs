@@ -59,8 +59,6 @@ fn target(org: &str, survey: &Survey) -> Target {
     let org_id = Target::org_of(org).unwrap();
     Target {
         org_id,
-        log: "log".to_owned(),
-        file: "log.csv".to_owned(),
         import_id: Target::import_id(org_id, survey.digest),
         endings: Endings::usual_and([("Rejected".to_owned(), Ending::Failed)]),
     }
@@ -143,7 +141,7 @@ fn the_context_is_what_the_lines_of_a_case_agree_on() {
         "case,activity,time,speciality,state\nA,NEW,2020-01-01,K,open\nA,FIN,2020-01-02,,closed\n",
     );
     let started = log.events().into_iter().find(|event| event.event_type == "run.started").unwrap();
-    assert!(started.data.contains(r#""context":{"source_file":"log.csv","speciality":"K"}"#), "{}", started.data);
+    assert!(started.data.contains(r#""context":{"speciality":"K"}"#), "{}", started.data);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub fn parse(text: &str, format: Option<&str>) -> Result<DateTime<Utc>, String> 
         Some(format) => in_format(text, format),
         None => usual(text),
     };
-    let found = found.map(events::time::cut).filter(|time| (0..=9999).contains(&time.year()));
+    let found = found.map(events::time::cut).filter(|time| events::time::YEARS.contains(&time.year()));
     found.ok_or_else(|| match format {
         Some(format) => format!("{text:?} is no time in the format {format}"),
         None => format!("{text:?} is no time as 2026-03-01 08:30:00; if it is a time, give --time-format"),
@@ -73,7 +73,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "yesterday", "2012-02-30 10:00:00", "12/16/2012", "+99999-01-01 00:00:00"] {
+        for text in
+            ["", "yesterday", "2012-02-30 10:00:00", "12/16/2012", "0000-12-31 00:00:00", "+99999-01-01 00:00:00"]
+        {
             assert!(parse(text, None).is_err(), "{text}");
         }
     }

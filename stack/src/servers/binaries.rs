@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ServersError, command};
 
-const POSTGRES_MAJOR_MIN: u32 = 15;
+const POSTGRES_MAJOR_MIN: u32 = 16;
 const NATS_VERSION_MIN: (u32, u32) = (2, 10);
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 

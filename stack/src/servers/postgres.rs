@@ -16,9 +16,12 @@ use super::{ServersError, binaries, command, port};
 /// Only a power loss would show the difference; a killed server loses nothing.
 const NOT_DURABLE: [&str; 4] = ["-c", "fsync=off", "-c", "full_page_writes=off"];
 
+/// Many stacks on one server, each with a ledger that holds a connection a partition.
+const CONNECTIONS: [&str; 2] = ["-c", "max_connections=500"];
+
 fn arguments(durable: bool) -> Vec<String> {
-    let arguments: &[&str] = if durable { &[] } else { &NOT_DURABLE };
-    arguments.iter().map(ToString::to_string).collect()
+    let not_durable: &[&str] = if durable { &[] } else { &NOT_DURABLE };
+    CONNECTIONS.iter().chain(not_durable).map(ToString::to_string).collect()
 }
 
 pub(super) async fn in_container(reaper: &Reaper, durable: bool) -> Result<Server, ServersError> {

@@ -32,13 +32,6 @@ impl Text {
         self.is_protected
     }
 
-    fn unless_empty<E: Error>(self) -> Result<Self, E> {
-        if self.text.is_empty() {
-            return Err(E::custom(Refusal::new(Code::InvalidEvent, "it is empty; send text")));
-        }
-        Ok(self)
-    }
-
     fn protected<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let invalid = || A::Error::custom("a value in place of text is an object whose one key is `$protected`");
         if map.next_key::<String>()?.as_deref() != Some(PROTECTED) {
@@ -106,12 +99,11 @@ impl<'de> Deserialize<'de> for Text {
 
 /// Reads text that must have at least one character, be it white space.
 pub fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-    Text::deserialize(deserializer)?.unless_empty()
-}
-
-/// [`not_empty`] for what may be absent.
-pub fn optional_not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
-    Option::<Text>::deserialize(deserializer)?.map(Text::unless_empty).transpose()
+    let text = Text::deserialize(deserializer)?;
+    if text.text.is_empty() {
+        return Err(D::Error::custom(Refusal::new(Code::InvalidEvent, "it is empty; send text")));
+    }
+    Ok(text)
 }
 
 /// A text that tables are searched by: at most [`INDEXED_BYTES_MAX`] bytes.
