@@ -1,0 +1,93 @@
+//! `runledger migrate` and `runledger migrate --check`.
+
+use serde_json::json;
+use stack::Stack;
+use uuid::Uuid;
+
+use super::Ended;
+use crate::harness::{idle_stack, runledger};
+
+/// Another database of the stack's server, with nothing in it.
+async fn empty_database(stack: &Stack, options: &str) -> String {
+    let database = format!("empty_{}", Uuid::new_v4().simple());
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {database} {options}"));
+    sqlx::raw_sql(create).execute(stack.pool()).await.unwrap();
+    let (server, rest) = stack.database_url().rsplit_once('/').unwrap();
+    let query = rest.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
+    format!("{server}/{database}{query}")
+}
+
+async fn migrate<const N: usize>(stack: &Stack, url: &str, arguments: [&str; N]) -> Ended {
+    Ended::of(runledger(stack, ["migrate", "--database-url", url]).args(arguments)).await
+}
+
+async fn sql(url: &str, sql: &'static str) -> sqlx::Result<sqlx::postgres::PgQueryResult> {
+    let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect(url).await?;
+    sqlx::raw_sql(sql).execute(&mut conn).await
+}
+
+#[tokio::test]
+async fn a_check_says_what_is_pending_and_changes_nothing_and_migrating_twice_is_harmless() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "").await;
+    let check = migrate(&stack, &url, ["--check"]).await;
+    assert_eq!(check.code, Some(1), "{}", check.stderr);
+    assert!(
+        check.stdout.lines().count() > 1 && check.stdout.lines().all(|line| line.ends_with("pending")),
+        "{}",
+        check.stdout
+    );
+    assert!(sql(&url, "SELECT FROM _sqlx_migrations").await.is_err(), "the check left something behind");
+
+    let migrated = migrate(&stack, &url, []).await;
+    assert_eq!((migrated.code, migrated.stdout), (Some(0), check.stdout.replace("pending", "applied")));
+    for arguments in [&["--check"][..], &[]] {
+        let again = Ended::of(runledger(&stack, ["migrate", "--database-url", &url]).args(arguments)).await;
+        assert_eq!((again.code, again.stdout.as_str()), (Some(0), "the schema is up to date\n"), "{}", again.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_is_not_the_one_applied_is_named_and_not_passed_over() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "").await;
+    assert_eq!(migrate(&stack, &url, []).await.code, Some(0));
+    sql(&url, r"UPDATE _sqlx_migrations SET checksum = '\x00' WHERE version = 10").await.unwrap();
+    let check = migrate(&stack, &url, ["--check", "--json"]).await;
+    assert_eq!(check.code, Some(1));
+    let changed: serde_json::Value = serde_json::from_str(check.stdout.trim()).unwrap();
+    assert_eq!(changed, json!({ "version": 10, "description": "user workflow run", "state": "changed" }));
+    let migrated = migrate(&stack, &url, []).await;
+    assert!(migrated.complaint().contains("10"), "{}", migrated.stderr);
+}
+
+#[tokio::test]
+async fn a_migration_of_a_newer_program_is_told_apart() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "").await;
+    assert_eq!(migrate(&stack, &url, []).await.code, Some(0));
+    sql(&url, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 11").await.unwrap();
+    let check = migrate(&stack, &url, ["--check"]).await;
+    assert_eq!(check.code, Some(1));
+    let lines: Vec<_> = check.stdout.lines().collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("0011") && lines[0].ends_with("pending"), "{}", lines[0]);
+    assert!(lines[1].starts_with("9999") && lines[1].ends_with("unknown"), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_hold_every_character_is_refused() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0").await;
+    let migrated = migrate(&stack, &url, []).await;
+    assert!(migrated.complaint().contains("SQL_ASCII") && migrated.stderr.contains("UTF8"), "{}", migrated.stderr);
+}
+
+#[tokio::test]
+async fn the_stream_is_made_where_it_is_missing() {
+    let stack = idle_stack().await;
+    let jetstream = async_nats::jetstream::new(stack.client().clone());
+    jetstream.delete_stream("RUNLEDGER").await.unwrap();
+    assert_eq!(migrate(&stack, stack.database_url(), []).await.code, Some(0));
+    jetstream.get_stream("RUNLEDGER").await.unwrap();
+}

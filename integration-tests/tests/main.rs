@@ -1,0 +1,19 @@
+//! Tests against a real PostgreSQL, a real NATS and real `runledger` processes. One module a concern;
+//! every test has a database and a NATS account of its own.
+
+mod architecture;
+mod backpressure;
+mod commands;
+mod dead_letters;
+mod demo;
+mod harness;
+mod hostile_inputs;
+mod importing;
+mod outages;
+mod projecting;
+mod publishing;
+mod services;
+mod stream_upkeep;
+mod takeover;
+mod tenancy;
+mod verifying;
