@@ -44,8 +44,10 @@ impl Role {
 
 /// A URL that is no PostgreSQL URL.
 #[derive(Debug, thiserror::Error)]
-#[error("the database URL is no PostgreSQL URL; give one like postgres://user:password@host:5432/database")]
-pub struct InvalidUrl;
+#[error("the database URL begins with {scheme:?}; give one like postgres://user:password@host:5432/database")]
+pub struct InvalidUrl {
+    scheme: String,
+}
 
 /// Where the database is and in which role to speak to it.
 #[derive(Clone)]
@@ -59,11 +61,14 @@ impl Database {
     /// # Errors
     /// When `url` is no PostgreSQL URL. Nothing is connected yet.
     pub fn new(url: &str, role: Role) -> Result<Self, InvalidUrl> {
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(InvalidUrl);
+        // No more of it than this: the rest may hold a password.
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+        let invalid = || InvalidUrl { scheme: scheme.to_owned() };
+        if !["postgres", "postgresql"].contains(&scheme) {
+            return Err(invalid());
         }
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| InvalidUrl)?
+            .map_err(|_| invalid())?
             .application_name("runledger")
             .disable_statement_logging()
             // A plan made for one org opens that org's partition alone; a generic one locks them all.

@@ -29,17 +29,14 @@ pub struct Head {
 /// The ledger as PostgreSQL knows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct LedgerStatus {
+    /// Registered orgs.
+    pub orgs: usize,
+    /// Events of all orgs.
+    pub events: i64,
     /// One head a registered org, by org id.
     pub heads: Vec<Head>,
     /// Open dead letters by code.
     pub refused: Vec<Refused>,
-}
-
-impl LedgerStatus {
-    /// Events of all orgs.
-    pub fn events(&self) -> i64 {
-        self.heads.iter().map(|head| head.size.get()).sum()
-    }
 }
 
 /// Reads the ledger's status, as a role that reads across orgs.
@@ -59,7 +56,8 @@ pub async fn ledger(conn: &mut PgConnection) -> Result<LedgerStatus, sqlx::Error
     )
     .fetch_all(conn)
     .await?;
-    Ok(LedgerStatus { heads, refused })
+    let events = heads.iter().map(|head| head.size.get()).sum();
+    Ok(LedgerStatus { orgs: heads.len(), events, heads, refused })
 }
 
 /// How many messages wait in the stream behind what was read.

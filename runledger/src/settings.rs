@@ -152,7 +152,13 @@ fn read(path: Option<&std::path::Path>) -> anyhow::Result<File> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("settings file {} cannot be read", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        anyhow::anyhow!("settings file {} is not understood at line {line}: {}", path.display(), error.message())
+        let at = error.span().map_or(0, |span| span.start);
+        let number = text[..at].matches('\n').count() + 1;
+        let line = text.lines().nth(number - 1).unwrap_or_default();
+        anyhow::anyhow!(
+            "settings file {} is not understood at line {number}, {line:?}: {}",
+            path.display(),
+            error.message()
+        )
     })
 }

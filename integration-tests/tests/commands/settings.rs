@@ -100,7 +100,7 @@ async fn a_server_that_is_not_given_or_not_there_is_one_line_that_says_what_to_d
         ("org list", Some(url("no url")), None, "postgres://"),
         ("org list", Some(wrong_password), None, "RUNLEDGER_DATABASE_URL"),
         ("migrate", Some(format!("{database}_that_is_not_there")), None, "does not exist"),
-        ("status", Some(url(database)), Some(url("nats://u:secret@127.0.0.1:1")), "127.0.0.1:1"),
+        ("org add Nobody", Some(url(database)), Some(url("nats://u:secret@127.0.0.1:1")), "127.0.0.1:1"),
         ("simulate", None, Some(url("nats://u:secret@127.0.0.1:1")), "RUNLEDGER_NATS_URL"),
         ("simulate", None, Some(nats.replacen("://", "://not", 1)), "authorization"),
     ] {
@@ -120,6 +120,15 @@ async fn a_server_that_is_not_given_or_not_there_is_one_line_that_says_what_to_d
         }
     }
     assert!(faults.is_empty(), "not said, said twice, or a password:\n{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn status_shows_what_the_database_knows_also_when_nats_is_away() {
+    let stack = idle_stack().await;
+    let ended = Ended::of(&mut runledger(&stack, ["status", "--nats-url", "nats://127.0.0.1:1"])).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains("user_workflow_run"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("127.0.0.1:1"), "{}", ended.stderr);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use events::id::{OrgId, RunId, WorkflowId};
+use events::id::{InvalidId, OrgId, RunId, WorkflowId};
 use projector::query::{self, Run, RunFilter};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -53,9 +53,9 @@ pub struct List {
     /// Created before this time (RFC 3339)
     #[arg(long)]
     before: Option<DateTime<Utc>>,
-    /// Begin behind this run: the last one of the page before
-    #[arg(long, value_name = "RUN")]
-    after: Option<RunId>,
+    /// Begin behind this run, the last one of the page before; with its org where the id occurs in several
+    #[arg(long, value_name = "[ORG/]RUN", value_parser = parse_after)]
+    after: Option<(Option<OrgId>, RunId)>,
     /// At most so many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     limit: i64,
@@ -100,7 +100,9 @@ impl List {
             before: self.before,
         };
         let after = match self.after {
-            Some(run_id) => Some(Run::of_row(&the_run(&mut conn, run_id, filter.org_id).await?)?.place()),
+            Some((org_id, run_id)) => {
+                Some(Run::of_row(&the_run(&mut conn, run_id, org_id.or(filter.org_id)).await?)?.place())
+            }
             None => None,
         };
         let rows = query::run_list(&mut conn, &filter, after, self.limit).await?;
@@ -113,7 +115,9 @@ impl List {
         let runs = rows.iter().map(|row| Run::of_row(row)).collect::<Result<Vec<_>, _>>()?;
         print_runs(&runs)?;
         match runs.last() {
-            Some(last) if runs.len() as i64 == self.limit => output::print(format!("more: --after {}", last.run_id))?,
+            Some(last) if runs.len() as i64 == self.limit => {
+                output::print(format!("more: --after {}/{}", last.org_id, last.run_id))?
+            }
             Some(_) => output::print("look at one with `runledger runs show RUN`")?,
             None => output::print("no runs")?,
         }
@@ -236,6 +240,13 @@ fn object(row: &RawValue, column: &str) -> anyhow::Result<Option<String>> {
     let columns: std::collections::HashMap<&str, &RawValue> = serde_json::from_str(row.get())?;
     let text = columns.get(column).context("the row lacks a column")?.get();
     Ok((text != "{}").then(|| text.to_owned()))
+}
+
+fn parse_after(text: &str) -> Result<(Option<OrgId>, RunId), InvalidId> {
+    match text.split_once('/') {
+        Some((org_id, run_id)) => Ok((Some(org_id.parse()?), run_id.parse()?)),
+        None => Ok((None, text.parse()?)),
+    }
 }
 
 /// The one run of this id, as [`query::run_show`] gives it.

@@ -46,7 +46,7 @@ impl Keep {
 
 impl Ledger {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let services = Services::start(settings).await?;
+        let services = Services::start(settings, true).await?;
         services.ledger(self.keep.duration()).await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -54,7 +54,7 @@ impl Ledger {
 
 impl Projector {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let services = Services::start(settings).await?;
+        let services = Services::start(settings, false).await?;
         services.projector().await?;
         Ok(ExitCode::SUCCESS)
     }
@@ -62,7 +62,7 @@ impl Projector {
 
 impl Up {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let services = Services::start(settings).await?;
+        let services = Services::start(settings, true).await?;
         tokio::try_join!(services.ledger(self.keep.duration()), services.projector())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -77,14 +77,17 @@ struct Services<'s> {
 }
 
 impl<'s> Services<'s> {
-    async fn start(settings: &'s Settings) -> anyhow::Result<Self> {
+    /// Ready is a service when the servers that it needs answer: PostgreSQL, and NATS if it `reads_stream`.
+    async fn start(settings: &'s Settings, reads_stream: bool) -> anyhow::Result<Self> {
         let services = Self {
             settings,
             postgres: Arc::new(Outage::of("PostgreSQL")),
             nats: Arc::new(Outage::of("NATS")),
             shutdown: service::shutdown_on_signal()?,
         };
-        service::serve_metrics(settings.metrics_addr, vec![services.postgres.clone(), services.nats.clone()]).await?;
+        let nats = reads_stream.then(|| services.nats.clone());
+        let needed = [services.postgres.clone()].into_iter().chain(nats).collect();
+        service::serve_metrics(settings.metrics_addr, needed).await?;
         Ok(services)
     }
 

@@ -58,7 +58,7 @@ fn print_ledger(ledger: &LedgerStatus) -> anyhow::Result<()> {
         output::row(&mut table, [head.org_id.to_string(), head.size.to_string(), head.root.clone()]);
     }
     output::print(table)?;
-    output::print(format!("ledger: {} events of {} orgs\n", ledger.events(), ledger.heads.len()))?;
+    output::print(format!("ledger: {} events of {} orgs\n", ledger.events, ledger.orgs))?;
     if ledger.refused.is_empty() {
         return Ok(output::print("no open dead letters\n")?);
     }

@@ -29,7 +29,7 @@ pub async fn until_projected(
     let mut watch = Watch::new("no ledger reads the stream: start `runledger up` or `runledger ledger`");
     while !status::has_read(&mut conn, &stream, stream_seq).await? {
         let ledger = status::ledger(&mut conn).await?;
-        watch.moved_to(ledger.events() + ledger.refused.iter().map(|refused| refused.open).sum::<i64>())?;
+        watch.moved_to(ledger.events + ledger.refused.iter().map(|refused| refused.open).sum::<i64>())?;
         sleep(INTERVAL).await;
     }
     let mut heads = Vec::new();
