@@ -14,13 +14,16 @@ use crate::harness::{Sent, eventually, idle_stack, new_run, run, runledger, size
 /// What the issue asks for.
 const TAKEOVER_MAX: Duration = Duration::from_secs(5);
 
+/// The advisory lock classes of the ledger: see `ledger::ingest::lease`.
+const LEASE: i32 = 0x726C_6C31;
+const MEMBER: i32 = 0x726C_6D31;
+
 fn start(stack: &Stack, service: &str) -> Child {
     runledger(stack, [service]).spawn().unwrap()
 }
 
-async fn held_partitions(stack: &Stack) -> Vec<i64> {
-    // One entry a process: how many leases its member's backend and workers hold cannot be told apart
-    // by SQL alone, so this counts the leases in all and the members.
+/// How many partitions are leased, and how many ledgers share them.
+async fn leases_and_members(stack: &Stack) -> (i64, i64) {
     let count = |class: i32| {
         sqlx::query_scalar::<_, i64>(
             "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = $1
@@ -29,7 +32,7 @@ async fn held_partitions(stack: &Stack) -> Vec<i64> {
         .bind(i64::from(class))
         .fetch_one(stack.pool())
     };
-    vec![count(0x726C_6C31).await.unwrap(), count(0x726C_6D31).await.unwrap()]
+    (count(LEASE).await.unwrap(), count(MEMBER).await.unwrap())
 }
 
 /// Publishes `count` runs of two events each, without waiting for anything else.
@@ -67,8 +70,10 @@ async fn ledgers_share_the_partitions_and_take_over_from_one_that_is_killed_in_m
         orgs.push(stack.register_org(&format!("org {index}")).await.unwrap());
     }
     let mut ledgers = [start(&stack, "ledger"), start(&stack, "ledger")];
-    eventually("all partitions to be shared by two", async || (held_partitions(&stack).await == [16, 2]).then_some(()))
-        .await;
+    eventually("all partitions to be shared by two", async || {
+        (leases_and_members(&stack).await == (16, 2)).then_some(())
+    })
+    .await;
 
     for &org_id in &orgs {
         publish_runs(&stack, org_id, 500).await;
@@ -77,7 +82,7 @@ async fn ledgers_share_the_partitions_and_take_over_from_one_that_is_killed_in_m
     ledgers[0].kill().await.unwrap();
     let killed = Instant::now();
     eventually("the survivor to hold all partitions", async || {
-        (held_partitions(&stack).await == [16, 1]).then_some(())
+        (leases_and_members(&stack).await == (16, 1)).then_some(())
     })
     .await;
     assert!(killed.elapsed() < TAKEOVER_MAX, "the takeover took {:?}", killed.elapsed());

@@ -1,5 +1,7 @@
 //! How far the ledger is: heads, what waits in the stream, what was refused.
 
+use std::collections::HashMap;
+
 use events::id::{OrgId, Seq};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -60,11 +62,8 @@ pub async fn ledger(conn: &mut PgConnection) -> Result<LedgerStatus, sqlx::Error
     Ok(LedgerStatus { orgs: heads.len(), events, heads, refused })
 }
 
-/// How many messages wait in the stream behind what was read.
-///
-/// # Errors
-/// When PostgreSQL or NATS fails.
-pub async fn stream_lag(conn: &mut PgConnection, stream: &EventStream) -> Result<u64, StatusError> {
+/// How far each partition of the stream has been read.
+async fn positions(conn: &mut PgConnection, stream: &EventStream) -> Result<Vec<(u32, u64)>, sqlx::Error> {
     let cursors = sqlx::query!(
         "SELECT partition, stream_seq FROM ledger.ingest_cursor WHERE stream = $1 AND stream_created_at = $2",
         STREAM,
@@ -72,11 +71,19 @@ pub async fn stream_lag(conn: &mut PgConnection, stream: &EventStream) -> Result
     )
     .fetch_all(conn)
     .await?;
+    let read: HashMap<i32, i64> = cursors.into_iter().map(|cursor| (cursor.partition, cursor.stream_seq)).collect();
+    let position = |partition: u32| read.get(&(partition as i32)).map_or(0, |stream_seq| *stream_seq as u64);
+    Ok((0..PARTITIONS).map(|partition| (partition, position(partition))).collect())
+}
+
+/// How many messages wait in the stream behind what was read.
+///
+/// # Errors
+/// When PostgreSQL or NATS fails.
+pub async fn stream_lag(conn: &mut PgConnection, stream: &EventStream) -> Result<u64, StatusError> {
     let mut lag = 0;
-    for partition in 0..PARTITIONS {
-        let read =
-            cursors.iter().find(|cursor| cursor.partition == partition as i32).map_or(0, |cursor| cursor.stream_seq);
-        lag += stream.count_after(read as u64, partition).await?;
+    for (partition, position) in positions(conn, stream).await? {
+        lag += stream.count_after(position, partition).await?;
     }
     Ok(lag)
 }
@@ -86,22 +93,11 @@ pub async fn stream_lag(conn: &mut PgConnection, stream: &EventStream) -> Result
 /// # Errors
 /// When PostgreSQL or NATS fails.
 pub async fn has_read(conn: &mut PgConnection, stream: &EventStream, stream_seq: u64) -> Result<bool, StatusError> {
-    let cursors = sqlx::query!(
-        "SELECT partition, stream_seq FROM ledger.ingest_cursor WHERE stream = $1 AND stream_created_at = $2",
-        STREAM,
-        stream.created_at
-    )
-    .fetch_all(conn)
-    .await?;
-    for partition in 0..PARTITIONS {
-        let read = cursors
-            .iter()
-            .find(|cursor| cursor.partition == partition as i32)
-            .map_or(0, |cursor| cursor.stream_seq as u64);
-        if read >= stream_seq {
+    for (partition, position) in positions(conn, stream).await? {
+        if position >= stream_seq {
             continue;
         }
-        let next = stream.message_after(read, partition).await?;
+        let next = stream.message_after(position, partition).await?;
         if next.is_some_and(|next| next.stream_seq <= stream_seq) {
             return Ok(false);
         }
