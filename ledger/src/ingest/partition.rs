@@ -49,7 +49,9 @@ impl Partition {
     /// gives the lease up and is tried again, after longer and longer waits.
     pub(super) async fn hold(self, partition: u32, stop: CancellationToken) {
         let mut backoff = Backoff::default();
-        while let Err(error) = self.read(partition, &stop, &mut backoff).await {
+        let mut after_trouble = false;
+        while let Err(error) = self.read(partition, &stop, after_trouble, &mut backoff).await {
+            after_trouble = matches!(error, IngestError::Stream(_));
             self.report(partition, &error).await;
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -76,7 +78,13 @@ impl Partition {
         }
     }
 
-    async fn read(&self, partition: u32, stop: &CancellationToken, backoff: &mut Backoff) -> Result<(), IngestError> {
+    async fn read(
+        &self,
+        partition: u32,
+        stop: &CancellationToken,
+        after_trouble: bool,
+        backoff: &mut Backoff,
+    ) -> Result<(), IngestError> {
         let mut conn = self.database.connect().await.inspect_err(|error| self.postgres.began(error))?;
         if !lease::take(&mut conn, partition).await? {
             return Ok(());
@@ -85,7 +93,7 @@ impl Partition {
         let stream = EventStream::ensure(&self.nats.client()).await?;
         let mut cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
-        let mut reader = PartitionReader::new(stream.clone(), partition, cursor.stream_seq);
+        let mut reader = PartitionReader::new(stream.clone(), partition, cursor.stream_seq, after_trouble);
         let mut trim_due = Instant::now();
         loop {
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {

@@ -25,8 +25,8 @@ const BATCH_MESSAGES_MAX: usize = 2_048;
 /// The bytes at which a batch ends. What a partition holds is one batch and what the server sent ahead of
 /// it; times [`crate::stream::PARTITIONS`] that bounds a ledger process: see `docs/PERFORMANCE.md`.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// How many messages are fetched one by one before the flow is opened.
-const SINGLES_MAX: usize = 256;
+/// How many messages are fetched one by one before the flow is opened again.
+const ONE_BY_ONE_MAX: usize = 256;
 /// How long nothing may come before it is checked that there is nothing.
 const IDLE_MAX: Duration = Duration::from_secs(2);
 /// What the server sends ahead at most; the greatest message must fit.
@@ -37,9 +37,9 @@ pub(super) struct PartitionReader {
     partition: u32,
     /// The stream sequence number of the last message returned.
     position: u64,
-    /// So many more messages are fetched one by one, in a form that survives any bytes: what broke the
-    /// flow before may have been a message that the client cannot read from a consumer.
-    singles: usize,
+    /// Whether the next messages are fetched one by one, in a form that survives any bytes: what broke the
+    /// flow may have been a message that the client cannot read from a consumer.
+    one_by_one: bool,
     open: Option<Open>,
     /// Messages that the server holds behind the last one returned.
     pending: u64,
@@ -52,8 +52,9 @@ struct Open {
 }
 
 impl PartitionReader {
-    pub(super) fn new(stream: EventStream, partition: u32, position: u64) -> Self {
-        Self { stream, partition, position, singles: SINGLES_MAX, open: None, pending: 0 }
+    /// A reader from `position` on; `after_trouble` when the flow broke there before.
+    pub(super) fn new(stream: EventStream, partition: u32, position: u64, after_trouble: bool) -> Self {
+        Self { stream, partition, position, one_by_one: after_trouble, open: None, pending: 0 }
     }
 
     /// How many messages of the partition wait behind the last one returned, as the server said then.
@@ -68,14 +69,12 @@ impl PartitionReader {
     /// When the flow breaks; the reader is of no use then.
     pub(super) async fn next(&mut self) -> Result<Vec<Delivery>, StreamError> {
         loop {
-            while self.open.is_none() && self.singles > 0 {
-                match self.stream.message_after(self.position, self.partition).await? {
-                    Some(delivery) => {
-                        self.singles -= 1;
-                        self.position = delivery.stream_seq;
-                        return Ok(vec![delivery]);
-                    }
-                    None => self.singles = 0,
+            if self.one_by_one {
+                let batch = self.next_one_by_one().await?;
+                self.one_by_one = false;
+                if let Some(last) = batch.last() {
+                    self.position = last.stream_seq;
+                    return Ok(batch);
                 }
             }
             let open = match &mut self.open {
@@ -92,9 +91,21 @@ impl PartitionReader {
             // Nothing came. A message that the client swallowed shows by no gap until another one comes.
             if self.stream.message_after(self.position, self.partition).await?.is_some() {
                 self.open = None;
-                self.singles = SINGLES_MAX;
+                self.one_by_one = true;
             }
         }
+    }
+
+    async fn next_one_by_one(&self) -> Result<Vec<Delivery>, StreamError> {
+        let mut batch = Vec::new();
+        let (mut position, mut bytes) = (self.position, 0);
+        while batch.len() < ONE_BY_ONE_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(delivery) = self.stream.message_after(position, self.partition).await? else { break };
+            position = delivery.stream_seq;
+            bytes += delivery.bytes();
+            batch.push(delivery);
+        }
+        Ok(batch)
     }
 }
 

@@ -28,7 +28,7 @@ const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Publish CloudEvents, one JSON object a line, from a file or standard input
 ///
-/// Each line is sent byte for byte to runledger.events.<orgid>.<type>. A line that the ledger would refuse
+/// Each line is sent byte for byte to runledger.events.ORGID.TYPE. A line that the ledger would refuse
 /// for its form is reported with its number and not sent.
 #[derive(Args)]
 pub struct Emit {
