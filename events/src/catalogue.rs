@@ -1,7 +1,7 @@
 //! Every event type that the ledger knows, with its newest version and its payload.
 //!
 //! The list below is the registry: a new event type is one line in it and one file in
-//! [`payload`](crate::payload). The door ([`crate::wire`]) decodes every payload before it lets an
+//! [`crate::payload`]. The door ([`crate::wire`]) decodes every payload before it lets an
 //! event in, and the folds decode it again when they read; both call [`decode`], so what is in the
 //! ledger can be folded. Types that start with `custom.` have no payload here: they are kept in the
 //! ledger and projected nowhere.
