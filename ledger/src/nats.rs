@@ -7,6 +7,7 @@ use std::{
 
 use async_nats::Client;
 use events::emitter::connect_options;
+use tokio::sync::Mutex;
 
 use crate::{connection::Outage, stream::StreamError};
 
@@ -41,6 +42,8 @@ pub struct Nats {
     url: Arc<str>,
     outage: Arc<Outage>,
     client: Arc<RwLock<Client>>,
+    /// Held while somebody looks whether the client is dead: many find out at once, one makes a new one.
+    reviving: Arc<Mutex<()>>,
 }
 
 impl Nats {
@@ -50,7 +53,7 @@ impl Nats {
     /// When the first attempt fails.
     pub async fn connect(url: &str, outage: Arc<Outage>) -> Result<Self, StreamError> {
         let client = connect(url, outage.clone()).await?;
-        Ok(Self { url: url.into(), outage, client: Arc::new(RwLock::new(client)) })
+        Ok(Self { url: url.into(), outage, client: Arc::new(RwLock::new(client)), reviving: Arc::default() })
     }
 
     /// The client of the moment.
@@ -63,6 +66,7 @@ impl Nats {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn revive(&self) -> Result<(), StreamError> {
+        let _reviving = self.reviving.lock().await;
         // A dead client refuses at once; a living one flushes, or waits to be connected again.
         let flushed = tokio::time::timeout(Duration::from_secs(1), self.client().flush()).await;
         if matches!(flushed, Ok(Err(_))) {
