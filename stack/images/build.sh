@@ -25,16 +25,33 @@ get_base() {
     ! present "$base" || return 0
     say "pulling $base"
     ! docker pull --quiet "$base" >/dev/null 2>&1 || return 0
-    command -v debootstrap >/dev/null || fail \
-        "$base can be neither pulled nor made here: give Docker access to a registry," \
-        "or install debootstrap (apt-get install debootstrap), then try again"
     say "cannot pull it; making it with debootstrap, which takes about a minute"
     base_dir=$(mktemp -d)
-    as_root debootstrap --variant=minbase trixie "$base_dir" >"$build_log" 2>&1 || {
+    find_debootstrap || fail \
+        "$base can be neither pulled nor made here: give Docker access to a registry," \
+        "or install debootstrap (apt-get install debootstrap), then try again"
+    as_root env DEBOOTSTRAP_DIR="$debootstrap_dir" "$debootstrap" --variant=minbase trixie "$base_dir/root" \
+        >"$build_log" 2>&1 || {
         tail -n 20 "$build_log" >&2
         fail "debootstrap could not make $base: see the lines above"
     }
-    as_root tar -C "$base_dir" -c . | docker import - "$base" >/dev/null
+    as_root tar -C "$base_dir/root" -c . | docker import - "$base" >/dev/null
+}
+
+# What is installed; else the package's own files, unpacked for this once: it is a shell script.
+find_debootstrap() {
+    debootstrap_dir=/usr/share/debootstrap
+    debootstrap=$(command -v debootstrap || true)
+    [ -z "$debootstrap" ] || return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    download_debootstrap || { as_root apt-get update && download_debootstrap; } >"$build_log" 2>&1 || return 1
+    debootstrap_dir=$base_dir/package/usr/share/debootstrap
+    debootstrap=$base_dir/package/usr/sbin/debootstrap
+}
+
+download_debootstrap() {
+    mkdir -p "$base_dir/package" &&
+        (cd "$base_dir/package" && apt-get download debootstrap && dpkg-deb -x debootstrap_*.deb .) >"$build_log" 2>&1
 }
 
 # build NAME TAG FILE...: the first file is the Dockerfile.
