@@ -5,16 +5,23 @@
 //! event in, and the folds decode it again when they read; both call [`decode`], so what is in the
 //! ledger can be folded. Types that start with `custom.` have no payload here: they are kept in the
 //! ledger and projected nowhere.
+//!
+//! An event keeps the version that it was written with. [`decode`] reads it strictly as that version
+//! and lifts it to the newest ([`crate::upcast`]), so the folds know the newest only.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     payload,
     refusal::{Code, Refusal},
+    upcast,
 };
 
 /// What types start with that need no schema.
 pub const CUSTOM: &str = "custom.";
+
+/// What an event's `dataschema` starts with.
+pub(crate) const SCHEMA: &str = "urn:runledger:";
 
 /// A payload of an event type; what emitters send.
 pub trait EventData: Serialize + DeserializeOwned {
@@ -31,7 +38,7 @@ pub struct EventType {
     pub name: &'static str,
     /// The newest version of its schema, from 1.
     pub version: i16,
-    decode: fn(&str) -> Result<Payload, Refusal>,
+    decode: fn(&str) -> Result<Payload, Fault>,
     #[cfg(feature = "schema")]
     schema: fn() -> schemars::Schema,
 }
@@ -45,11 +52,15 @@ impl EventType {
     /// The JSON Schema of the payload's newest version; its `$id` is the event's `dataschema`.
     #[cfg(feature = "schema")]
     pub fn schema(&self) -> schemars::Schema {
-        let mut schema = (self.schema)();
-        schema.insert("$id".to_owned(), format!("urn:runledger:{}:{}", self.name, self.version).into());
-        schema.insert("title".to_owned(), self.name.into());
-        schema
+        titled((self.schema)(), self.name, self.version)
     }
+}
+
+#[cfg(feature = "schema")]
+pub(crate) fn titled(mut schema: schemars::Schema, event_type: &str, version: i16) -> schemars::Schema {
+    schema.insert("$id".to_owned(), dataschema(event_type, version).into());
+    schema.insert("title".to_owned(), event_type.into());
+    schema
 }
 
 macro_rules! catalogue {
@@ -70,6 +81,12 @@ macro_rules! catalogue {
                 const TYPE: &'static str = $name;
                 const VERSION: i16 = $version;
             }
+
+            impl From<payload::$variant> for Payload {
+                fn from(payload: payload::$variant) -> Self {
+                    Self::$variant(payload)
+                }
+            }
         )+
 
         /// Every event type, family by family.
@@ -77,7 +94,7 @@ macro_rules! catalogue {
             EventType {
                 name: $name,
                 version: $version,
-                decode: |data| read(data).map(Payload::$variant),
+                decode: read::<payload::$variant>,
                 #[cfg(feature = "schema")]
                 schema: || schemars::schema_for!(payload::$variant),
             },
@@ -100,11 +117,13 @@ catalogue! {
     RunFailed = "run.failed" 1
     RunCancelled = "run.cancelled" 1
     RunTimedOut = "run.timed_out" 1
+    RunRetracted = "run.retracted" 1
+    RunReinstated = "run.reinstated" 1
     StepCreated = "step.created" 1
     StepStarted = "step.started" 1
     StepRetried = "step.retried" 1
     StepEventLogged = "step.event_logged" 1
-    StepScreenshotCaptured = "step.screenshot_captured" 1
+    StepScreenshotCaptured = "step.screenshot_captured" 2
     StepCompleted = "step.completed" 1
     StepFailed = "step.failed" 1
     StepSkipped = "step.skipped" 1
@@ -146,31 +165,66 @@ pub fn decode(event_type: &str, version: i16, data: &str) -> Result<Payload, Ref
         );
         return Err(Refusal::new(Code::UnknownVersion, reason));
     }
-    // Every type is in its first version. The first type with a second one brings its upcaster,
-    // a function from version 1's data to version 2's, and it is called here.
-    (known.decode)(data)
+    let decode = match upcast::find(event_type, version) {
+        Some(upcaster) => upcaster.decode,
+        None => known.decode,
+    };
+    decode(data).map_err(|fault| fault.refusal(known, version))
 }
 
-fn read<T: DeserializeOwned>(data: &str) -> Result<T, Refusal> {
+/// What `dataschema` says of this type and version.
+pub fn dataschema(event_type: &str, version: i16) -> String {
+    format!("{SCHEMA}{event_type}:{version}")
+}
+
+/// Why data is no payload of its type and version.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The field at this path is missing.
+    Missing(String),
+    /// Whatever else.
+    Other(Refusal),
+}
+
+impl Fault {
+    fn refusal(self, known: &EventType, version: i16) -> Refusal {
+        let EventType { name, version: newest, .. } = known;
+        let Refusal { code, mut reason } = match self {
+            Self::Missing(path) => {
+                let reason = format!("{path} is missing; version {version} of {name} requires it");
+                Refusal::new(Code::InvalidEvent, reason)
+            }
+            Self::Other(refusal) => refusal,
+        };
+        if version < *newest {
+            let urn = dataschema(name, *newest);
+            reason = format!("{reason}. It was read as version {version}; for version {newest} send dataschema {urn}");
+        }
+        Refusal::new(code, reason)
+    }
+}
+
+/// Reads a payload of one version; what comes out is of the newest.
+pub(crate) fn read<T: DeserializeOwned + Into<Payload>>(data: &str) -> Result<Payload, Fault> {
     // serde would take an array for a struct, field by field.
     if !data.trim_start().starts_with('{') {
-        return Err(Refusal::new(Code::InvalidEvent, "data is not an object; send an object"));
+        return Err(Fault::Other(Refusal::new(Code::InvalidEvent, "data is not an object; send an object")));
     }
-    serde_json::from_str(data).map_err(|error| located::<T>(data).unwrap_or_else(|| Refusal::of_serde(&error)))
+    let payload = serde_json::from_str::<T>(data);
+    payload.map(T::into).map_err(|error| located::<T>(data).unwrap_or_else(|| Fault::Other(Refusal::of_serde(&error))))
 }
 
 /// Reads again what could not be read, this time noting where; that would slow down every event.
-fn located<T: DeserializeOwned>(data: &str) -> Option<Refusal> {
+fn located<T: DeserializeOwned>(data: &str) -> Option<Fault> {
     let error = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(data)).err()?;
     let path = error.path().to_string();
     let at = if path == "." { "data".to_owned() } else { format!("data.{path}") };
     let Refusal { code, reason } = Refusal::of_serde(error.inner());
     let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    let reason = match missing {
-        Some(field) => format!("{at}.{field} is missing; this type requires it"),
-        None => format!("{at}: {reason}"),
-    };
-    Some(Refusal::new(code, reason))
+    Some(match missing {
+        Some(field) => Fault::Missing(format!("{at}.{field}")),
+        None => Fault::Other(Refusal::new(code, format!("{at}: {reason}"))),
+    })
 }
 
 #[cfg(test)]

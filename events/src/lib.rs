@@ -12,6 +12,7 @@ pub mod json;
 pub mod payload;
 pub mod refusal;
 pub mod time;
+pub mod upcast;
 pub mod wire;
 
 pub use catalogue::{EventData, Payload};

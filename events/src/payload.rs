@@ -6,6 +6,9 @@
 //! Ids, integers and times may not, because the folds need them. An explicit `null` of an optional
 //! field means that it is absent; fields that a type does not name are ignored. The structs are what
 //! emitters fill in and what the folds read.
+//!
+//! A new version changes the struct of its type. What the struct was goes into a file below it, `v1.rs`,
+//! together with the step to the next version: see [`crate::upcast`].
 
 pub mod integer;
 pub mod value;
@@ -20,6 +23,8 @@ mod run_context_added;
 mod run_created;
 mod run_endpoint_used;
 mod run_failed;
+mod run_reinstated;
+mod run_retracted;
 mod run_started;
 mod run_timed_out;
 mod step_completed;
@@ -27,7 +32,7 @@ mod step_created;
 mod step_event_logged;
 mod step_failed;
 mod step_retried;
-mod step_screenshot_captured;
+pub mod step_screenshot_captured;
 mod step_skipped;
 mod step_started;
 mod user_deactivated;
@@ -44,6 +49,8 @@ pub use run_context_added::RunContextAdded;
 pub use run_created::RunCreated;
 pub use run_endpoint_used::RunEndpointUsed;
 pub use run_failed::RunFailed;
+pub use run_reinstated::RunReinstated;
+pub use run_retracted::RunRetracted;
 pub use run_started::RunStarted;
 pub use run_timed_out::RunTimedOut;
 pub use step_completed::StepCompleted;

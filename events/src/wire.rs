@@ -22,11 +22,13 @@ use crate::{
 mod attributes;
 mod binary;
 mod header_block;
+mod replayed;
 mod structured;
 mod subject;
 
 pub use binary::to_headers;
 pub use header_block::header_block;
+pub use replayed::Replayed;
 pub use structured::to_structured;
 pub use subject::{EVENTS, org_of_subject, subject};
 

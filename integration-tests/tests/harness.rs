@@ -25,7 +25,7 @@ static SERVERS: OnceCell<Arc<Servers>> = OnceCell::const_new();
 
 async fn servers() -> Arc<Servers> {
     let start = async || {
-        let options = ServerOptions { nats_accounts: 256, ..ServerOptions::default() };
+        let options = ServerOptions { nats_accounts: 512, ..ServerOptions::default() };
         Arc::new(Servers::start(options).await.expect("servers to test with"))
     };
     SERVERS.get_or_init(start).await.clone()
@@ -47,10 +47,16 @@ pub async fn idle_stack() -> Stack {
 pub fn binary() -> &'static Path {
     static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
         // With the tests, so that features, and with them the artefacts, are those of `cargo test --workspace`.
-        let build = Command::new(env!("CARGO"))
-            .args(["build", "--workspace", "--bin", "runledger", "--tests"])
-            .status()
-            .unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--workspace", "--bin", "runledger", "--tests"]);
+        // What cargo has told this process of its package would make build scripts run again, here and in the next build.
+        for (name, _) in std::env::vars_os() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of_package| name.to_string_lossy().starts_with(of_package))
+            {
+                build.env_remove(name);
+            }
+        }
+        let build = build.status().unwrap();
         assert!(build.success(), "runledger does not build");
         // target/debug/deps/integration-… → target/debug/runledger
         std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("runledger")
@@ -202,6 +208,35 @@ pub async fn dead_letter_code(stack: &Stack, stream_seq: u64) -> String {
             .unwrap()
     })
     .await
+}
+
+/// An event that no door has checked.
+pub fn planted(org_id: OrgId, event_type: &str, subject_id: Uuid, data: &str) -> events::Event {
+    events::Event {
+        org_id,
+        event_id: Uuid::new_v4().try_into().unwrap(),
+        event_type: event_type.to_owned(),
+        schema_version: 1,
+        subject_id: subject_id.try_into().unwrap(),
+        source: "/planted".to_owned(),
+        occurred_at: ledger::now(),
+        correlation_id: None,
+        causation_id: None,
+        traceparent: None,
+        extensions: None,
+        data: data.to_owned().into(),
+    }
+}
+
+/// Appends an event past the stream and the door, as an older version of the ledger might have. Its seq.
+pub async fn append(stack: &Stack, event: &events::Event) -> i64 {
+    let mut tx = stack.pool().begin().await.unwrap();
+    let outcomes = ledger::append::append(&mut tx, &[event], ledger::now()).await.unwrap();
+    tx.commit().await.unwrap();
+    match outcomes[..] {
+        [ledger::append::Outcome::Appended(seq)] => seq.get(),
+        ref other => panic!("{other:?}"),
+    }
 }
 
 /// How many events an org's ledger holds.

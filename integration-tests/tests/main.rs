@@ -2,8 +2,10 @@
 //! every test has a database and a NATS account of its own.
 
 mod architecture;
+mod archiving;
 mod backpressure;
 mod commands;
+mod corrections;
 mod dead_letters;
 mod demo;
 mod harness;
@@ -12,8 +14,11 @@ mod importing;
 mod outages;
 mod projecting;
 mod publishing;
+mod rebuilding;
+mod replaying;
 mod services;
 mod stream_upkeep;
 mod takeover;
 mod tenancy;
+mod time_travel;
 mod verifying;

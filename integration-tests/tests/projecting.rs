@@ -10,7 +10,7 @@ use sqlx::Row;
 use stack::Stack;
 use uuid::Uuid;
 
-use crate::harness::{Sent, eventually, idle_stack, new_run, run, size_reaches, stack};
+use crate::harness::{Sent, append, eventually, idle_stack, new_run, planted, run, size_reaches, stack};
 
 #[tokio::test]
 async fn a_run_that_is_emitted_can_be_seen() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,27 +68,8 @@ async fn orgs_and_users_are_projected() {
 
 /// Puts an event into the ledger that the door would have refused, as an older version might have.
 async fn plant(stack: &Stack, org_id: OrgId, event_type: &str, version: i16, subject_id: Uuid, data: &str) -> i64 {
-    let planted = events::Event {
-        org_id,
-        event_id: Uuid::new_v4().try_into().unwrap(),
-        event_type: event_type.to_owned(),
-        schema_version: version,
-        subject_id: subject_id.try_into().unwrap(),
-        source: "/planted".to_owned(),
-        occurred_at: ledger::now(),
-        correlation_id: None,
-        causation_id: None,
-        traceparent: None,
-        extensions: None,
-        data: data.to_owned().into(),
-    };
-    let mut tx = stack.pool().begin().await.unwrap();
-    let outcomes = ledger::append::append(&mut tx, &[&planted], ledger::now()).await.unwrap();
-    tx.commit().await.unwrap();
-    match outcomes[..] {
-        [ledger::append::Outcome::Appended(seq)] => seq.get(),
-        ref other => panic!("{other:?}"),
-    }
+    let planted = events::Event { schema_version: version, ..planted(org_id, event_type, subject_id, data) };
+    append(stack, &planted).await
 }
 
 #[tokio::test]

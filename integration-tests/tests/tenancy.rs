@@ -42,10 +42,19 @@ async fn two_orgs() -> (Stack, OrgId, OrgId) {
         (rows == 5).then_some(())
     })
     .await;
-    // Nothing of this test makes a poison event.
+    // Nothing of this test makes a poison event or archives one.
     for org_id in &orgs {
+        for sql in [
+            "INSERT INTO ledger.archive (org_id, first_seq, last_seq, location, bytes, frontier, root) VALUES ($1, 1, 1, 'file:///a', 1, '{}', sha256(''))",
+            "INSERT INTO ledger.archived_event (org_id, event_id, subject_id, seq, is_of_run, leaf_hash, content_hash)
+             VALUES ($1, gen_random_uuid(), $1, 1, false, sha256(''), sha256(''))",
+            "INSERT INTO ledger.archived_provenance (org_id, event_id, subject_id, seq, event_type, source, occurred_at, recorded_at)
+             VALUES ($1, gen_random_uuid(), $1, 1, 'run.retracted', '/', now(), now())",
+        ] {
+            sqlx::query(sql).bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
+        }
         sqlx::query(
-            "INSERT INTO ledger.parked (projection, version, org_id, subject_id, seq, reason) VALUES ('p', 1, $1, $1, 1, 'r')",
+            "INSERT INTO ledger.parked (projection, version, generation, org_id, subject_id, seq, reason) VALUES ('p', 1, 1, $1, $1, 1, 'r')",
         )
         .bind(org_id.uuid())
         .execute(stack.pool())
@@ -133,7 +142,7 @@ async fn the_walk_finds_what_is_planted() {
 async fn the_reader_reaches_neither_dead_letters_nor_what_only_services_use() {
     let (stack, ..) = two_orgs().await;
     let mut conn = stack.pool().acquire().await.unwrap();
-    for table in ["ledger.dead_letter", "ledger.checkpoint", "ledger.parked", "ledger.ingest_cursor"] {
+    for table in ["ledger.dead_letter", "ledger.checkpoint", "ledger.ingest_cursor"] {
         let select = format!("SELECT FROM {table}");
         assert_eq!(sqlstate(&mut conn, Some("runledger_reader"), &select).await.as_deref(), Some(DENIED), "{table}");
         assert_eq!(sqlstate(&mut conn, Some("runledger_admin"), &select).await, None, "{table}");

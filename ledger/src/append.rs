@@ -1,4 +1,5 @@
-//! Appending: the one place that writes `ledger.event` and `ledger.head`.
+//! Appending: the one place that writes new events to `ledger.event` and moves `ledger.head`. Old events
+//! come back by [`crate::restore`] alone.
 //!
 //! Invariant: an org's seqs are 1, 2, 3 … in commit order, each event id stands once, and the head's
 //! frontier and root are those of its events. The lock on the org's head row keeps it; whoever holds
@@ -13,7 +14,14 @@ use events::{
 };
 use sqlx::PgConnection;
 
-use crate::merkle::{self, Frontier, Hash, MisshapenFrontier};
+use crate::{
+    content::{Content, content_hash},
+    merkle::{self, Frontier, Hash, MisshapenFrontier},
+};
+
+mod rows;
+
+pub(crate) use rows::Rows;
 
 /// The type of the event that an org begins with.
 const ORG_REGISTERED: &str = "org.registered";
@@ -103,8 +111,8 @@ struct OrgWriter<'e> {
     ids: Vec<EventId>,
     head: Head,
     recorded_at: DateTime<Utc>,
-    /// The events of these ids that stand in the ledger.
-    known: HashMap<EventId, (Seq, Content)>,
+    /// Where events of these ids stand, in the table or in the archive, and the hash of their content.
+    known: HashMap<EventId, (Seq, Hash)>,
     /// The events appended in this transaction.
     taken: HashMap<EventId, (Seq, &'e Event)>,
 }
@@ -115,30 +123,6 @@ enum Head {
     /// Somebody changed the row: nothing can be appended behind it.
     Damaged(MisshapenFrontier),
     Locked(Frontier),
-}
-
-/// What makes two events of one id the same: see [`Event::same_content`].
-#[derive(PartialEq, Eq)]
-struct Content {
-    event_type: String,
-    schema_version: i16,
-    subject_id: SubjectId,
-    source: String,
-    occurred_at: DateTime<Utc>,
-    data_sha256: Vec<u8>,
-}
-
-impl Content {
-    fn of(event: &Event) -> Self {
-        Self {
-            event_type: event.event_type.clone(),
-            schema_version: event.schema_version,
-            subject_id: event.subject_id,
-            source: event.source.clone(),
-            occurred_at: event.occurred_at,
-            data_sha256: merkle::sha256(event.data.as_bytes()).to_vec(),
-        }
-    }
 }
 
 impl<'e> OrgWriter<'e> {
@@ -166,23 +150,24 @@ impl<'e> OrgWriter<'e> {
             Ok(frontier) => Head::Locked(frontier),
             Err(damage) => Head::Damaged(damage),
         };
-        let known = sqlx::query!(
-            r#"SELECT seq AS "seq: Seq", event_id AS "event_id: EventId", event_type, source, subject_id AS "subject_id: SubjectId",
-                      occurred_at, schema_version, sha256(convert_to(data::text, 'UTF8')) AS "data_sha256!"
-               FROM ledger.event WHERE org_id = $1 AND event_id = ANY($2)"#,
-            self.org_id as OrgId,
-            &self.ids as &[EventId]
-        );
+        let known = sqlx::query_file!("src/append/known.sql", self.org_id as OrgId, &self.ids as &[EventId]);
         for row in known.fetch_all(conn).await? {
-            let content = Content {
-                event_type: row.event_type,
-                schema_version: row.schema_version,
-                subject_id: row.subject_id,
-                source: row.source,
-                occurred_at: row.occurred_at,
-                data_sha256: row.data_sha256,
+            let content_hash = match row.archived_content_hash {
+                // No hash equals one of another length: then it is a conflict, which people look into.
+                Some(archived) => archived.try_into().unwrap_or_default(),
+                None => {
+                    let content = Content {
+                        event_type: &row.event_type,
+                        schema_version: row.schema_version,
+                        subject_id: row.subject_id,
+                        source: &row.source,
+                        occurred_at: row.occurred_at,
+                        data_sha256: &row.data_sha256,
+                    };
+                    content.hash()
+                }
             };
-            self.known.insert(row.event_id, (row.seq, content));
+            self.known.insert(row.event_id, (row.seq, content_hash));
         }
         Ok(())
     }
@@ -203,7 +188,7 @@ impl<'e> OrgWriter<'e> {
         };
         let earlier = match (self.taken.get(&event.event_id), self.known.get(&event.event_id)) {
             (Some((seq, taken)), _) => Some((*seq, taken.same_content(event))),
-            (None, Some((seq, known))) => Some((*seq, *known == Content::of(event))),
+            (None, Some((seq, known))) => Some((*seq, *known == content_hash(event))),
             (None, None) => None,
         };
         Ok(match earlier {
@@ -279,72 +264,4 @@ fn conflict(event: &Event, seq: Seq) -> Refusal {
             event.event_id
         ),
     )
-}
-
-/// Rows of `ledger.event`, by column, for one INSERT.
-#[derive(Default)]
-struct Rows<'e> {
-    org_ids: Vec<OrgId>,
-    event_ids: Vec<EventId>,
-    subject_ids: Vec<SubjectId>,
-    seqs: Vec<Seq>,
-    occurred_ats: Vec<DateTime<Utc>>,
-    recorded_ats: Vec<DateTime<Utc>>,
-    schema_versions: Vec<i16>,
-    leaf_hashes: Vec<Hash>,
-    event_types: Vec<&'e str>,
-    sources: Vec<&'e str>,
-    correlation_ids: Vec<Option<&'e str>>,
-    causation_ids: Vec<Option<&'e str>>,
-    traceparents: Vec<Option<&'e str>>,
-    extensions: Vec<Option<&'e str>>,
-    data: Vec<&'e str>,
-}
-
-impl<'e> Rows<'e> {
-    fn push(&mut self, event: &'e Event, seq: Seq, recorded_at: DateTime<Utc>, leaf_hash: Hash) {
-        self.org_ids.push(event.org_id);
-        self.event_ids.push(event.event_id);
-        self.subject_ids.push(event.subject_id);
-        self.seqs.push(seq);
-        self.occurred_ats.push(event.occurred_at);
-        self.recorded_ats.push(recorded_at);
-        self.schema_versions.push(event.schema_version);
-        self.leaf_hashes.push(leaf_hash);
-        self.event_types.push(&event.event_type);
-        self.sources.push(&event.source);
-        self.correlation_ids.push(event.correlation_id.as_deref());
-        self.causation_ids.push(event.causation_id.as_deref());
-        self.traceparents.push(event.traceparent.as_deref());
-        self.extensions.push(event.extensions.as_deref());
-        self.data.push(&event.data);
-    }
-
-    async fn insert(&self, conn: &mut PgConnection) -> Result<(), AppendError> {
-        if self.seqs.is_empty() {
-            return Ok(());
-        }
-        let leaf_hashes: Vec<&[u8]> = self.leaf_hashes.iter().map(Hash::as_slice).collect();
-        sqlx::query_file!(
-            "src/append/insert.sql",
-            &self.org_ids as &[OrgId],
-            &self.event_ids as &[EventId],
-            &self.subject_ids as &[SubjectId],
-            &self.seqs as &[Seq],
-            &self.occurred_ats,
-            &self.recorded_ats,
-            &self.schema_versions,
-            &leaf_hashes as &[&[u8]],
-            &self.event_types as &[&str],
-            &self.sources as &[&str],
-            &self.correlation_ids as &[Option<&str>],
-            &self.causation_ids as &[Option<&str>],
-            &self.traceparents as &[Option<&str>],
-            &self.extensions as &[Option<&str>],
-            &self.data as &[&str]
-        )
-        .execute(conn)
-        .await?;
-        Ok(())
-    }
 }

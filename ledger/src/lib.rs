@@ -7,19 +7,27 @@
 //! | [`append`] | the one writer of events and heads |
 //! | [`dead_letter`] | what could not be appended, and its second chance |
 //! | [`read`], [`verify`] | the reading side, which projectors and commands use |
-//! | [`merkle`] | leaf hashes, frontier, root |
+//! | [`archive`] | old events as Parquet files, which stay readable and proved |
+//! | [`correction`] | what imports brought and what was taken back |
+//! | [`replay`], [`restore`] | events out of the ledger, checked, and back into an empty one |
+//! | [`merkle`], [`content`] | leaf hashes, frontier, root; what makes two events the same |
 //! | [`stream`], [`nats`] | the JetStream stream, connections to NATS |
 //! | [`connection`], [`migrate`] | connections to PostgreSQL in a role; the schema |
 //! | [`status`] | how far everything is |
 
 pub mod append;
+pub mod archive;
 pub mod connection;
+pub mod content;
+pub mod correction;
 pub mod dead_letter;
 pub mod ingest;
 pub mod merkle;
 pub mod migrate;
 pub mod nats;
 pub mod read;
+pub mod replay;
+pub mod restore;
 pub mod status;
 pub mod stream;
 pub mod verify;

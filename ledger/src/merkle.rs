@@ -118,6 +118,11 @@ impl Frontier {
         &self.roots
     }
 
+    /// Whether these are its roots, as they are stored.
+    pub fn is(&self, frontier: &[Vec<u8>], root: &[u8]) -> bool {
+        self.roots.iter().map(|root| root.as_slice()).eq(frontier.iter().map(Vec::as_slice)) && self.root() == *root
+    }
+
     /// The root of the whole tree.
     pub fn root(&self) -> Hash {
         self.roots.iter().rev().copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or_else(empty_root)

@@ -7,6 +7,8 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
 };
 
+mod indexes;
+
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// Why the schema could not be brought up to date.
@@ -20,6 +22,9 @@ pub enum MigrationError {
     /// A migration failed; those before it were applied.
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[from] MigrateError),
+    /// The migrations were applied; indexes that they want are not all there yet.
+    #[error("an index of the ledger cannot be built, run `runledger migrate` again to go on: {0}")]
+    Indexes(#[source] sqlx::Error),
     /// PostgreSQL failed.
     #[error("the database cannot be asked for its migrations: {0}")]
     Database(#[from] sqlx::Error),
@@ -63,6 +68,7 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<Migration>, Migratio
     let pending: Vec<Migration> =
         check(conn).await?.into_iter().filter(|migration| migration.state == State::Pending).collect();
     MIGRATOR.run_direct(None, conn, false).await?;
+    indexes::build(conn).await.map_err(MigrationError::Indexes)?;
     Ok(pending)
 }
 

@@ -1,15 +1,29 @@
-//! Reading the ledger: what projectors fold and commands show.
+//! Reading the ledger: what projectors fold and commands show, from the table and from the archive.
 //!
 //! An org's events become visible in the order of their seq, so what a reader has seen is complete up
 //! to the last seq it saw.
+//!
+//! Events can be dropped from the table at any moment, between two statements. So every statement that reads
+//! the table also tells up to where the archive alone has the events at that moment, and a reader that finds
+//! this moved looks into the archive first. That takes a snapshot of each statement's own: do not read in
+//! a transaction that is REPEATABLE READ.
 
+mod by_subject;
+mod of_subjects;
+
+use std::pin::pin;
+
+use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use events::{
     Event, RecordedEvent,
     id::{EventId, OrgId, Seq, SubjectId},
 };
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use sqlx::PgConnection;
+
+pub use self::{by_subject::events_by_subject, of_subjects::events_of_subjects};
+use crate::archive::{self, FileError};
 
 /// Trouble with reading.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +39,9 @@ pub enum ReadError {
         /// Which event.
         seq: Seq,
     },
+    /// The archive, which holds the event, failed.
+    #[error(transparent)]
+    Archive(#[from] FileError),
 }
 
 /// How much to read at a time.
@@ -45,7 +62,10 @@ pub struct Page {
     pub through: Seq,
 }
 
+#[derive(sqlx::FromRow)]
 struct Row {
+    /// Up to here the archive alone has the org's events.
+    archived_through: Seq,
     seq: Seq,
     event_id: EventId,
     event_type: String,
@@ -86,12 +106,19 @@ impl Row {
     }
 }
 
-/// Selects the columns of [`Row`] under a condition.
+/// The columns of [`Row`], but for the first, where the table is not known when this is compiled.
+const COLUMNS: &str = "seq, event_id, event_type, schema_version, subject_id, source,
+    CASE WHEN occurred_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN occurred_at END AS occurred_at,
+    CASE WHEN recorded_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN recorded_at END AS recorded_at,
+    correlation_id, causation_id, traceparent, extensions::text AS extensions, data::text AS data, leaf_hash";
+
+/// Selects the columns of [`Row`] under a condition; `$1` is the org.
 macro_rules! select {
     ($condition:literal, $($argument:expr),+) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT seq AS "seq: Seq", event_id AS "event_id: EventId", event_type, schema_version,
+            r#"SELECT coalesce((SELECT max(last_seq) FROM ledger.archive WHERE org_id = $1 AND dropped_at IS NOT NULL), 0) AS "archived_through!: Seq",
+                      seq AS "seq: Seq", event_id AS "event_id: EventId", event_type, schema_version,
                       subject_id AS "subject_id: SubjectId", source,
                       CASE WHEN occurred_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN occurred_at END AS occurred_at,
                       CASE WHEN recorded_at BETWEEN '0001-01-01Z' AND '9999-12-31T23:59:59.999999Z' THEN recorded_at END AS recorded_at,
@@ -103,11 +130,36 @@ macro_rules! select {
     };
 }
 
+/// What a page still has room for, and which families it is of.
+struct Room<'f> {
+    limit: Limit,
+    families: &'f [&'f str],
+    bytes: usize,
+}
+
+impl Room<'_> {
+    /// Adds an event to the page if it is of a family asked for; whether the page is full then.
+    fn add(&mut self, page: &mut Page, recorded: RecordedEvent) -> bool {
+        if !is_of(&recorded, self.families) {
+            return false;
+        }
+        self.bytes += recorded.event.data.len();
+        page.through = recorded.seq;
+        page.events.push(recorded);
+        self.bytes >= self.limit.bytes_max || page.events.len() as i64 == self.limit.events_max
+    }
+}
+
+fn is_of(recorded: &RecordedEvent, families: &[&str]) -> bool {
+    let family = recorded.event.event_type.split('.').next().unwrap_or_default();
+    families.is_empty() || families.contains(&family)
+}
+
 /// The events of an org behind `after`, of the given families only (all when there are none): `run` for
 /// `run.started` and its like.
 ///
 /// # Errors
-/// When PostgreSQL fails or a row is damaged.
+/// When PostgreSQL fails, the archive does, or a row is damaged.
 pub async fn events_after(
     conn: &mut PgConnection,
     org_id: OrgId,
@@ -116,48 +168,80 @@ pub async fn events_after(
     limit: Limit,
 ) -> Result<Page, ReadError> {
     // Read first, so that what is appended meanwhile is not skipped.
-    let head = head(conn, org_id).await?.unwrap_or(Seq::ZERO);
-    let mut rows = select!(
-        "WHERE org_id = $1 AND seq > $2 AND seq <= $3 AND (cardinality($4::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($4)) ORDER BY seq LIMIT $5",
-        org_id as OrgId,
-        after as Seq,
-        head as Seq,
-        families as &[&str],
-        limit.events_max
-    )
-    .fetch(conn);
-    let mut page = Page { events: Vec::new(), through: head.max(after) };
-    let mut bytes = 0;
-    while let Some(row) = rows.next().await {
-        let event = row?.into_event(org_id)?;
-        bytes += event.event.data.len();
-        let seq = event.seq;
-        page.events.push(event);
-        if bytes >= limit.bytes_max || page.events.len() as i64 == limit.events_max {
-            page.through = seq;
-            break;
+    let ends = sqlx::query!(
+        r#"SELECT size AS "size: Seq",
+                  coalesce((SELECT max(last_seq) FROM ledger.archive WHERE org_id = $1 AND dropped_at IS NOT NULL), 0) AS "archived_through!: Seq"
+           FROM ledger.head WHERE org_id = $1"#,
+        org_id as OrgId
+    );
+    let mut page = Page { events: Vec::new(), through: after };
+    let Some(ends) = ends.fetch_optional(&mut *conn).await? else { return Ok(page) };
+    let (head, mut archived) = (ends.size, ends.archived_through);
+    let mut room = Room { limit, families, bytes: 0 };
+    while page.through < head {
+        if page.through < archived {
+            let files = archive::files(conn, org_id).await?;
+            let mut events = pin!(archive::events_between(files, page.through.next(), archived.min(head)));
+            while let Some(recorded) = events.next().await {
+                if room.add(&mut page, recorded?) {
+                    return Ok(page);
+                }
+            }
+            // What was archived and dropped meanwhile may lie behind the head that was read: that is for the next page.
+            page.through = archived.min(head);
+        }
+        let rows = select!(
+            "WHERE org_id = $1 AND seq > $2 AND seq <= $3 AND (cardinality($4::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($4)) ORDER BY seq LIMIT $5",
+            org_id as OrgId,
+            page.through as Seq,
+            head as Seq,
+            families as &[&str],
+            limit.events_max
+        );
+        match add_rows(rows.fetch(&mut *conn), org_id, archived, &mut room, &mut page).await? {
+            Added::Full => return Ok(page),
+            Added::Some => page.through = head,
+            Added::ArchivedThrough(now) => archived = now,
+            Added::None => match archive::through(conn, org_id).await? {
+                now if now > archived => archived = now,
+                _ => page.through = head,
+            },
         }
     }
     Ok(page)
 }
 
-/// The events of some subjects, of the given families only (all when there are none), up to `through`, ordered by (subject, seq), as a stream.
-pub fn events_of_subjects<'c>(
-    conn: &'c mut PgConnection,
+/// What rows of the table did to a page.
+enum Added {
+    /// There were none.
+    None,
+    /// Added all of them.
+    Some,
+    /// Made it full.
+    Full,
+    /// Nothing: these come first, from the archive.
+    ArchivedThrough(Seq),
+}
+
+async fn add_rows(
+    mut rows: impl Stream<Item = Result<Row, sqlx::Error>> + Unpin,
     org_id: OrgId,
-    subjects: &'c [SubjectId],
-    families: &'c [&str],
-    through: Seq,
-) -> impl Stream<Item = Result<RecordedEvent, ReadError>> + 'c {
-    select!(
-        "WHERE org_id = $1 AND subject_id = ANY($2) AND seq <= $3 AND (cardinality($4::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($4)) ORDER BY subject_id, seq",
-        org_id as OrgId,
-        subjects as &[SubjectId],
-        through as Seq,
-        families as &[&str]
-    )
-    .fetch(conn)
-    .map(move |row| row?.into_event(org_id))
+    archived: Seq,
+    room: &mut Room<'_>,
+    page: &mut Page,
+) -> Result<Added, ReadError> {
+    let mut added = Added::None;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        if row.archived_through > archived {
+            return Ok(Added::ArchivedThrough(row.archived_through));
+        }
+        if room.add(page, row.into_event(org_id)?) {
+            return Ok(Added::Full);
+        }
+        added = Added::Some;
+    }
+    Ok(added)
 }
 
 /// All events of an org from `from` on up to `through`, in the order of their seq, as a stream.
@@ -167,9 +251,84 @@ pub fn events_between(
     from: Seq,
     through: Seq,
 ) -> impl Stream<Item = Result<RecordedEvent, ReadError>> {
-    select!("WHERE org_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq", org_id as OrgId, from as Seq, through as Seq)
-        .fetch(conn)
-        .map(move |row| row?.into_event(org_id))
+    try_stream! {
+        let mut from = from.max(Seq::ZERO.next());
+        loop {
+            let archived = archive::through(conn, org_id).await?;
+            if from <= archived.min(through) {
+                let files = archive::files(conn, org_id).await?;
+                let mut events = pin!(archive::events_between(files, from, archived.min(through)));
+                while let Some(recorded) = events.next().await {
+                    yield recorded?;
+                }
+                from = archived.next();
+            }
+            let mut rows = select!(
+                "WHERE org_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq",
+                org_id as OrgId,
+                from as Seq,
+                through as Seq
+            )
+            .fetch(&mut *conn);
+            match rows.next().await.transpose()? {
+                Some(first) if first.archived_through == archived => {
+                    yield first.into_event(org_id)?;
+                    while let Some(row) = rows.next().await {
+                        yield row?.into_event(org_id)?;
+                    }
+                    return;
+                }
+                Some(_) => {}
+                None => {
+                    drop(rows);
+                    if from > through || archive::through(conn, org_id).await? == archived {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The events of a copy of the table, behind `after` up to `through`.
+#[cfg(feature = "archive")]
+pub(crate) fn events_of_table<'c>(
+    conn: &'c mut PgConnection,
+    table: &str,
+    org_id: OrgId,
+    after: Seq,
+    through: Seq,
+) -> impl Stream<Item = Result<RecordedEvent, ReadError>> + use<'c> {
+    let select = format!(
+        "SELECT 0::bigint AS archived_through, {COLUMNS} FROM {table} WHERE seq > $1 AND seq <= $2 ORDER BY seq"
+    );
+    let rows = sqlx::query_as::<_, Row>(sqlx::AssertSqlSafe(select)).bind(after).bind(through).fetch(conn);
+    rows.map(move |row| row?.into_event(org_id))
+}
+
+/// The rows of the table, for [`events_by_subject`].
+fn rows_by_subject(conn: &mut PgConnection, org_id: OrgId, through: Seq) -> BoxStream<'_, Result<Row, sqlx::Error>> {
+    select!("WHERE org_id = $1 AND seq <= $2 ORDER BY subject_id, seq", org_id as OrgId, through as Seq).fetch(conn)
+}
+
+/// The rows of the table behind `after`, for [`events_of_subjects`].
+fn rows_of_subjects<'c>(
+    conn: &'c mut PgConnection,
+    org_id: OrgId,
+    subjects: &'c [SubjectId],
+    families: &'c [&str],
+    after: Seq,
+    through: Seq,
+) -> BoxStream<'c, Result<Row, sqlx::Error>> {
+    select!(
+        "WHERE org_id = $1 AND subject_id = ANY($2) AND seq > $3 AND seq <= $4 AND (cardinality($5::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($5)) ORDER BY subject_id, seq",
+        org_id as OrgId,
+        subjects as &[SubjectId],
+        after as Seq,
+        through as Seq,
+        families as &[&str]
+    )
+    .fetch(conn)
 }
 
 /// How far an org's ledger goes; none while the org is not registered.

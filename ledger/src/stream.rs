@@ -120,6 +120,16 @@ impl EventStream {
         Ok(stream.cached_info().created.trunc_subsecs(6) == self.created_at)
     }
 
+    /// The sequence number of the message that was stored last; 0 before the first.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn last_seq(&self) -> Result<u64, StreamError> {
+        let failed = StreamError::request("look up the state");
+        let stream = self.jetstream.get_stream(STREAM).await.map_err(|error| failed(&error))?;
+        Ok(stream.cached_info().state.last_sequence)
+    }
+
     /// The JetStream context it was found through.
     pub fn jetstream(&self) -> &Context {
         &self.jetstream

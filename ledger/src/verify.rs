@@ -11,6 +11,7 @@ use futures::{StreamExt, pin_mut};
 use sqlx::PgConnection;
 
 use crate::{
+    archive,
     merkle::{self, Frontier},
     read::{self, ReadError},
 };
@@ -24,6 +25,8 @@ pub enum Verdict {
         size: Seq,
         /// The root over them.
         root: [u8; 32],
+        /// Of the first so many, the database has the leaf hashes only.
+        archived: Seq,
     },
     /// The event at this seq is missing.
     Missing(Seq),
@@ -33,9 +36,17 @@ pub enum Verdict {
     BeyondHead(Seq),
     /// Every event agrees with its leaf hash, and yet the tree over them is not the head's.
     OtherRoot,
+    /// The archive does not give this event, the lowest.
+    Archive {
+        /// Which event.
+        seq: Seq,
+        /// What is wrong with the archive.
+        fault: String,
+    },
 }
 
-/// Verifies one org. `progress` is called with the number of events looked at since the last call.
+/// Verifies one org by what the database has: of events that were dropped from the table, the leaf hashes.
+/// `progress` is called with the number of events looked at since the last call.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -50,38 +61,130 @@ pub async fn verify_org(
     let (size, frontier, root) = head
         .map_or_else(|| (0, Vec::new(), merkle::empty_root().to_vec()), |head| (head.size, head.frontier, head.root));
     let mut tree = Frontier::default();
-    let mut expected = Seq::ZERO.next();
-    {
-        let events = read::events_between(conn, org_id, Seq::ZERO, Seq::new(size));
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            let recorded = match event {
-                Ok(recorded) => recorded,
-                Err(ReadError::Damaged { seq, .. }) => return Ok(first_of(expected, seq)),
-                Err(error) => return Err(error),
-            };
-            if recorded.seq != expected {
-                return Ok(Verdict::Missing(expected));
-            }
-            if !agrees(&recorded) {
-                return Ok(Verdict::Changed(expected));
-            }
-            tree.push(recorded.leaf_hash);
-            expected = expected.next();
-            progress(1);
-        }
-    }
-    if expected.get() <= size {
-        return Ok(Verdict::Missing(expected));
+    let found = match archived_leaves(conn, org_id, &mut tree, &mut progress).await? {
+        None => match returned(conn, org_id, next(&tree)).await? {
+            Some(seq) => Some(Verdict::Changed(seq)),
+            None => table(conn, org_id, Seq::new(size), &mut tree, &mut progress).await?,
+        },
+        found => found,
+    };
+    if let Some(found) = found {
+        return Ok(found);
     }
     if let Some(seq) = beyond(conn, org_id, Seq::new(size)).await? {
         return Ok(Verdict::BeyondHead(seq));
     }
-    let same_frontier = tree.roots().iter().map(|root| root.as_slice()).eq(frontier.iter().map(Vec::as_slice));
-    if !same_frontier || tree.root().as_slice() != root {
+    if !tree.is(&frontier, &root) {
         return Ok(Verdict::OtherRoot);
     }
-    Ok(Verdict::Intact { size: Seq::new(size), root: tree.root() })
+    let archived = archive::through(conn, org_id).await?.min(Seq::new(size));
+    Ok(Verdict::Intact { size: Seq::new(size), root: tree.root(), archived })
+}
+
+/// Verifies one org as [`verify_org`] does, and that its archive files hold what was appended; the files in
+/// `directory` if one is given, else where they were written.
+///
+/// # Errors
+/// When PostgreSQL fails.
+#[cfg(feature = "archive")]
+pub async fn verify_org_and_archive(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    directory: Option<&archive::store::Directory>,
+    mut progress: impl FnMut(u64),
+) -> Result<Verdict, ReadError> {
+    // First, because only the files tell which of the dropped events is not what was appended.
+    let files = archive::files(conn, org_id).await?;
+    match archive::proof::faults(conn, &files, directory, &mut progress).await? {
+        Some(found) => Ok(found),
+        None => verify_org(conn, org_id, progress).await,
+    }
+}
+
+/// Adds the leaves of the events that were dropped from the table to the tree.
+async fn archived_leaves(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    tree: &mut Frontier,
+    progress: &mut impl FnMut(u64),
+) -> Result<Option<Verdict>, ReadError> {
+    let dropped = archive::files(conn, org_id).await?.into_iter().filter(|file| file.dropped_at.is_some());
+    for file in dropped {
+        let mut leaves = sqlx::query!(
+            r#"SELECT seq AS "seq: Seq", leaf_hash FROM ledger.archived_event
+               WHERE org_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq"#,
+            org_id as OrgId,
+            file.first as Seq,
+            file.last as Seq
+        )
+        .fetch(&mut *conn);
+        while let Some(leaf) = leaves.next().await {
+            let leaf = leaf?;
+            let expected = next(tree);
+            match leaf.leaf_hash.try_into() {
+                _ if leaf.seq != expected => return Ok(Some(Verdict::Missing(expected))),
+                Err(_) => return Ok(Some(Verdict::Changed(expected))),
+                Ok(leaf_hash) => tree.push(leaf_hash),
+            }
+            progress(1);
+        }
+        if next(tree) != file.last.next() {
+            return Ok(Some(Verdict::Missing(next(tree))));
+        }
+        if !tree.is(&file.frontier, &file.root) {
+            let fault = format!(
+                "the leaf hashes kept of the events up to seq {} are not those of {}; `runledger verify --archive` tells which",
+                file.last, file.location
+            );
+            return Ok(Some(Verdict::Archive { seq: file.first, fault }));
+        }
+    }
+    Ok(None)
+}
+
+/// An event in the table that was dropped from it: whoever put it there is not the ledger.
+async fn returned(conn: &mut PgConnection, org_id: OrgId, first_kept: Seq) -> Result<Option<Seq>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT seq AS "seq: Seq" FROM ledger.event WHERE org_id = $1 AND seq < $2 ORDER BY seq LIMIT 1"#,
+        org_id as OrgId,
+        first_kept as Seq
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Looks at the events behind the tree, up to `size`, and adds their leaves to it.
+async fn table(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    size: Seq,
+    tree: &mut Frontier,
+    progress: &mut impl FnMut(u64),
+) -> Result<Option<Verdict>, ReadError> {
+    let events = read::events_between(conn, org_id, next(tree), size);
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        let expected = next(tree);
+        let recorded = match event {
+            Ok(recorded) => recorded,
+            Err(ReadError::Damaged { seq, .. }) => return Ok(Some(first_of(expected, seq))),
+            Err(error) => return Err(error),
+        };
+        if recorded.seq != expected {
+            return Ok(Some(Verdict::Missing(expected)));
+        }
+        if !agrees(&recorded) {
+            return Ok(Some(Verdict::Changed(expected)));
+        }
+        tree.push(recorded.leaf_hash);
+        progress(1);
+    }
+    Ok((next(tree) <= size).then(|| Verdict::Missing(next(tree))))
+}
+
+/// The seq whose leaf comes next.
+fn next(tree: &Frontier) -> Seq {
+    Seq::new(tree.size() as i64).next()
 }
 
 fn agrees(recorded: &RecordedEvent) -> bool {

@@ -21,12 +21,13 @@ use ledger::{
     read::{self, Limit, Page, ReadError},
 };
 use metrics::{counter, histogram};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqlStr};
 
 use crate::{
     batch::{Batch, FoldError},
     cache::StateCache,
-    checkpoint::{self, Version},
+    checkpoint::{self, Claim, Version},
+    generation::{PAUSE, Target},
     parked::{self, Parked},
     projection::{Content, FoldEvent, Lookups, Projection},
 };
@@ -38,8 +39,11 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Begins the transaction of a step. If the server dies between a commit and its way to the disk,
 /// rows and checkpoint are lost together and the same events are folded again, so there is no
-/// need to wait for the disk.
-const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+/// need to wait for the disk. Tables are not exchanged as long as it lasts.
+fn begin(projection: &str) -> SqlStr {
+    let pause = format!("SELECT pg_advisory_xact_lock_shared({PAUSE}, hashtext('{projection}'))");
+    AssertSqlSafe(format!("BEGIN; SET LOCAL synchronous_commit = off; {pause}")).into_sql_str()
+}
 
 /// How a step ended.
 #[derive(Debug)]
@@ -89,17 +93,19 @@ impl StepError {
 
 /// A projection at work, whichever it is.
 pub trait Advance: Send + Sync {
-    /// Makes a step for this org.
+    /// Makes a step for this org, up to `limit` if there is one.
     fn advance<'a>(
         &'a self,
         conn: &'a mut PgConnection,
         org_id: OrgId,
+        limit: Option<Seq>,
         lookups: &'a Lookups,
     ) -> BoxFuture<'a, Result<Step, StepError>>;
 }
 
 /// A projection at work: its cached states and what it has learnt about batches.
 pub struct Folder<P> {
+    target: Target,
     cache: StateCache<P>,
     /// Orgs whose checkpoint is known to exist.
     known: Mutex<HashSet<OrgId>>,
@@ -160,28 +166,35 @@ impl<P: Projection> Advance for Folder<P> {
         &'a self,
         conn: &'a mut PgConnection,
         org_id: OrgId,
+        limit: Option<Seq>,
         lookups: &'a Lookups,
     ) -> BoxFuture<'a, Result<Step, StepError>> {
-        Box::pin(self.step(conn, org_id, lookups))
+        Box::pin(self.step(conn, org_id, limit, lookups))
     }
 }
 
 impl<P: Projection> Folder<P> {
     const VERSION: Version = Version::of::<P>();
 
-    /// A projection at work whose cache takes about so many bytes.
-    pub fn new(cache_bytes_max: usize) -> Self {
-        Self { cache: StateCache::new(cache_bytes_max), known: Mutex::default(), trials: Mutex::default() }
+    /// A projection at work on these tables, whose cache takes about so many bytes.
+    pub fn new(target: Target, cache_bytes_max: usize) -> Self {
+        Self { target, cache: StateCache::new(cache_bytes_max), known: Mutex::default(), trials: Mutex::default() }
     }
 
-    async fn step(&self, conn: &mut PgConnection, org_id: OrgId, lookups: &Lookups) -> Result<Step, StepError> {
+    async fn step(
+        &self,
+        conn: &mut PgConnection,
+        org_id: OrgId,
+        limit: Option<Seq>,
+        lookups: &Lookups,
+    ) -> Result<Step, StepError> {
         let started = Instant::now();
         if !lock(&self.known).contains(&org_id) {
-            checkpoint::create(conn, Self::VERSION, org_id).await?;
+            checkpoint::create(conn, Self::VERSION, self.target, org_id).await?;
             lock(&self.known).insert(org_id);
         }
-        let mut tx = conn.begin_with(BEGIN).await?;
-        match self.fold_next(&mut tx, org_id, lookups).await? {
+        let mut tx = conn.begin_with(begin(P::NAME)).await?;
+        match self.fold_next(&mut tx, org_id, limit, lookups).await? {
             Outcome::Folded(folded) => {
                 tx.commit().await?;
                 folded.report(org_id, started);
@@ -192,6 +205,10 @@ impl<P: Projection> Folder<P> {
             Outcome::Nothing(step) => {
                 // Not left to the drop: whoever comes next must find the checkpoint unlocked.
                 tx.rollback().await?;
+                if matches!(step, Step::TakenByAnother) {
+                    // Other tables may serve by now, in which the org has no checkpoint yet.
+                    lock(&self.known).remove(&org_id);
+                }
                 Ok(step)
             }
         }
@@ -202,17 +219,27 @@ impl<P: Projection> Folder<P> {
         &self,
         tx: &mut PgConnection,
         org_id: OrgId,
+        limit: Option<Seq>,
         lookups: &Lookups,
     ) -> Result<Outcome<P>, StepError> {
         let left_at = self.cache.checkpoint(org_id);
-        let Some(after) = checkpoint::claim(tx, Self::VERSION, org_id, left_at).await? else {
+        let claim = checkpoint::claim(tx, Self::VERSION, self.target, org_id, left_at).await?;
+        let Some(Claim { seq: after, generation }) = claim else {
             return Ok(Outcome::Nothing(Step::TakenByAnother));
         };
-        self.cache.begin(org_id, after);
+        self.cache.begin(org_id, generation, after);
         let trial = lock(&self.trials).get(&org_id).cloned().unwrap_or_default();
         let events_max = trial.events_max;
-        let limit = Limit { events_max, bytes_max: BATCH_BYTES_MAX };
-        let page = read::events_after(tx, org_id, after, P::FAMILIES, limit).await?;
+        let size = Limit { events_max, bytes_max: BATCH_BYTES_MAX };
+        let mut page = read::events_after(tx, org_id, after, P::FAMILIES, size).await?;
+        let mut whole = is_whole(&page, size);
+        if let Some(limit) = limit
+            && page.through > limit
+        {
+            page.events.retain(|recorded| recorded.seq <= limit);
+            page.through = limit.max(after);
+            whole = true;
+        }
         let culprit = trial.culprit_in(&page);
         let reading = Reading::of::<P>(&page, after, culprit.as_ref());
         if reading.through == after {
@@ -220,10 +247,10 @@ impl<P: Projection> Folder<P> {
             return Ok(Outcome::Nothing(stopped.unwrap_or(Step::CaughtUp)));
         }
         let parked = reading.parked();
-        parked::park(tx, Self::VERSION, org_id, &parked).await?;
+        parked::park(tx, Self::VERSION, generation, org_id, &parked).await?;
         let (events, through) = (reading.events.len(), reading.through);
-        let whole = reading.stop.is_none() && is_whole(&page, limit);
-        let mut batch = Batch::<P>::new(org_id, after, lookups, &self.cache);
+        let whole = whole && reading.stop.is_none();
+        let mut batch = Batch::<P>::new(generation, org_id, after, lookups, &self.cache);
         match batch.fold(tx, reading.events).await {
             Ok(()) => {}
             Err(FoldError::Refused(error)) => return self.narrow_down(org_id, &page, culprit.is_some(), error),
@@ -231,7 +258,7 @@ impl<P: Projection> Folder<P> {
             Err(FoldError::Read(error)) => return Err(error.into()),
             Err(FoldError::Database(error)) => return Err(error.into()),
         }
-        checkpoint::advance(tx, Self::VERSION, org_id, through).await?;
+        checkpoint::advance(tx, Self::VERSION, generation, org_id, through).await?;
         Ok(Outcome::Folded(Folded { events, through, whole, parked, states: batch.into_states() }))
     }
 
@@ -350,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_refused_batch_is_halved_until_one_event_is_to_be_parked() {
-        let folder = Folder::<Organization>::new(0);
+        let folder = Folder::<Organization>::new(Target::Kept, 0);
         let refuse = |page: &Page| folder.narrow_down(subject().org_id, page, false, sqlx::Error::RowNotFound);
         refuse(&page_from(3, 4)).unwrap();
         assert_eq!(trial(&folder), Trial { events_max: 2, culprit: None });

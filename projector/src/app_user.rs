@@ -11,6 +11,7 @@ use events::{
 use sqlx::{PgConnection, query_file};
 
 use crate::{
+    copy::{Column, Copy},
     fold::{Latest, Span, Stamp},
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
     write::column,
@@ -41,6 +42,17 @@ pub struct AppUserRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
+
+const COLUMNS: &[Column<AppUserRow>] = &[
+    ("org_id", |row, value| value.uuid(row.org_id.uuid())),
+    ("user_id", |row, value| value.uuid(row.user_id.uuid())),
+    ("email", |row, value| value.text(row.email.as_str())),
+    ("display_name", |row, value| value.text(row.display_name.as_deref())),
+    ("roles", |row, value| value.text_array(row.roles.iter().map(String::as_str))),
+    ("status", |row, value| value.text(row.status)),
+    ("created_at", |row, value| value.timestamptz(row.created_at)),
+    ("updated_at", |row, value| value.timestamptz(row.updated_at)),
+];
 
 impl Projection for AppUser {
     const NAME: &'static str = "app_user";
@@ -80,6 +92,10 @@ impl Projection for AppUser {
 
     fn forget_changes(&mut self) {
         self.changed = false;
+    }
+
+    fn copy(rows: &Self::Rows) -> Vec<Copy> {
+        vec![Copy::of(Self::NAME, COLUMNS, rows)]
     }
 
     fn weight(&self) -> usize {

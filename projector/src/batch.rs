@@ -21,6 +21,7 @@ use crate::{
     advance::refuses_rows,
     cache::StateCache,
     checkpoint::Version,
+    generation::Target,
     parked,
     projection::{FoldEvent, Lookups, Projection, Subject},
 };
@@ -51,6 +52,7 @@ type BySubject<'a> = BTreeMap<SubjectId, Vec<FoldEvent<'a>>>;
 
 /// A batch of events of one org.
 pub struct Batch<'a, P: Projection> {
+    generation: i32,
     org_id: OrgId,
     /// The checkpoint: all events up to it are in the tables.
     after: Seq,
@@ -63,9 +65,10 @@ pub struct Batch<'a, P: Projection> {
 }
 
 impl<'a, P: Projection> Batch<'a, P> {
-    /// An empty batch of the events after `after`.
-    pub fn new(org_id: OrgId, after: Seq, lookups: &'a Lookups, cache: &'a StateCache<P>) -> Self {
+    /// An empty batch of the events after `after`, for the tables of this generation.
+    pub fn new(generation: i32, org_id: OrgId, after: Seq, lookups: &'a Lookups, cache: &'a StateCache<P>) -> Self {
         Self {
+            generation,
             org_id,
             after,
             lookups,
@@ -116,7 +119,8 @@ impl<'a, P: Projection> Batch<'a, P> {
     /// Folds subjects that are not cached, from their first event on, until there are rows enough.
     async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
         let subjects: Vec<_> = missing.keys().copied().collect();
-        let parked = parked::seqs(conn, Version::of::<P>(), self.org_id, &subjects).await;
+        let parked =
+            parked::seqs(conn, Version::of::<P>(), Target::Generation(self.generation), self.org_id, &subjects).await;
         let parked = parked.map_err(FoldError::Database)?;
         let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
         self.fold_stream(prior, &parked, missing).await
@@ -138,7 +142,8 @@ impl<'a, P: Projection> Batch<'a, P> {
                 |next: &Result<RecordedEvent, _>| next.as_ref().map_or(true, |r| r.event.subject_id == subject_id);
             while let Some(recorded) = prior.as_mut().next_if(is_next).await {
                 let recorded = recorded.map_err(FoldError::Read)?;
-                state.apply(reread::<P>(&recorded, parked)?);
+                let event = reread::<P>(&recorded, parked);
+                state.apply(event.map_err(|refusal| FoldError::Unknown { seq: recorded.seq, refusal })?);
             }
             state.forget_changes();
             self.finish(subject_id, state, events);
@@ -167,12 +172,15 @@ impl<'a, P: Projection> Batch<'a, P> {
     }
 }
 
-/// An event that has been folded before, by this process or another.
-fn reread<'e, P: Projection>(recorded: &'e RecordedEvent, parked: &HashSet<Seq>) -> Result<FoldEvent<'e>, FoldError> {
+/// An event that has been folded before, by this process or another: a parked one stays unfoldable.
+///
+/// # Errors
+/// As [`FoldEvent::read`].
+pub fn reread<'e, P: Projection>(recorded: &'e RecordedEvent, parked: &HashSet<Seq>) -> Result<FoldEvent<'e>, Refusal> {
     if parked.contains(&recorded.seq) {
         return Ok(FoldEvent::unfoldable(recorded, String::new()));
     }
-    FoldEvent::read::<P>(recorded).map_err(|refusal| FoldError::Unknown { seq: recorded.seq, refusal })
+    FoldEvent::read::<P>(recorded)
 }
 
 #[cfg(test)]

@@ -30,14 +30,16 @@ struct Inner<P> {
 struct Cached<P> {
     state: P,
     weight: usize,
-    generation: u64,
+    epoch: u64,
 }
 
-/// What an org's states are good for. A new generation makes all older states void.
+/// What an org's states are good for. A new epoch makes all older states void.
 #[derive(Clone, Copy)]
 struct Org {
     checkpoint: Seq,
-    generation: u64,
+    /// Of the tables: others may have other events parked.
+    generation: i32,
+    epoch: u64,
 }
 
 impl<P: Projection> StateCache<P> {
@@ -57,12 +59,12 @@ impl<P: Projection> StateCache<P> {
         self.lock().orgs.get(&org_id).map(|org| org.checkpoint)
     }
 
-    /// The org is now ours and stands at this checkpoint.
-    pub fn begin(&self, org_id: OrgId, checkpoint: Seq) {
+    /// The org is now ours and stands at this checkpoint of the tables of this generation.
+    pub fn begin(&self, org_id: OrgId, generation: i32, checkpoint: Seq) {
         let mut inner = self.lock();
-        let org = inner.orgs.entry(org_id).or_insert(Org { checkpoint, generation: 0 });
-        if org.checkpoint != checkpoint {
-            *org = Org { checkpoint, generation: org.generation + 1 };
+        let org = inner.orgs.entry(org_id).or_insert(Org { checkpoint, generation, epoch: 0 });
+        if (org.checkpoint, org.generation) != (checkpoint, generation) {
+            *org = Org { checkpoint, generation, epoch: org.epoch + 1 };
         }
     }
 
@@ -71,20 +73,21 @@ impl<P: Projection> StateCache<P> {
         let mut inner = self.lock();
         let cached = inner.states.pop(&(org_id, subject_id))?;
         inner.weight -= cached.weight;
-        let valid = inner.orgs.get(&org_id).is_some_and(|org| org.generation == cached.generation);
+        let valid = inner.orgs.get(&org_id).is_some_and(|org| org.epoch == cached.epoch);
         valid.then_some(cached.state)
     }
 
     /// The batch is committed: the org stands at `checkpoint` and these are the states that changed.
     pub fn commit(&self, org_id: OrgId, checkpoint: Seq, states: impl IntoIterator<Item = (SubjectId, P)>) {
         let mut inner = self.lock();
-        let org = inner.orgs.entry(org_id).or_insert(Org { checkpoint, generation: 0 });
+        // Begun with, or the states would be of nobody knows which tables.
+        let Some(org) = inner.orgs.get_mut(&org_id) else { return };
         org.checkpoint = checkpoint;
-        let generation = org.generation;
+        let epoch = org.epoch;
         for (subject_id, state) in states {
             let weight = state.weight();
             inner.weight += weight;
-            inner.states.put((org_id, subject_id), Cached { state, weight, generation });
+            inner.states.put((org_id, subject_id), Cached { state, weight, epoch });
         }
         // The latest state stays, however large: it was in memory anyway, and folding a huge run
         // anew for each batch would take a time that grows with the square of its length.
@@ -118,7 +121,7 @@ mod tests {
 
     fn cache(weight_max: usize) -> StateCache<Organization> {
         let cache = StateCache::new(weight_max);
-        cache.begin(org(1), Seq::ZERO);
+        cache.begin(org(1), 1, Seq::ZERO);
         cache.commit(org(1), Seq::new(5), [1, 2, 3].map(|number| (subject(number), Organization::default())));
         cache
     }
@@ -126,12 +129,19 @@ mod tests {
     #[test]
     fn states_serve_as_long_as_the_checkpoint_stands_where_we_left_it() {
         let cache = cache(ROOMY);
-        cache.begin(org(1), Seq::new(5));
+        cache.begin(org(1), 1, Seq::new(5));
         assert!(cache.take(org(1), subject(1)).is_some());
-        cache.begin(org(1), Seq::new(6));
+        cache.begin(org(1), 1, Seq::new(6));
         assert!(cache.take(org(1), subject(2)).is_none(), "another process has gone on");
-        cache.begin(org(1), Seq::new(5));
+        cache.begin(org(1), 1, Seq::new(5));
         assert!(cache.take(org(1), subject(3)).is_none(), "what was void stays void");
+    }
+
+    #[test]
+    fn states_of_other_tables_are_other_states() {
+        let cache = cache(ROOMY);
+        cache.begin(org(1), 2, Seq::new(5));
+        assert!(cache.take(org(1), subject(1)).is_none());
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Checkpoints: up to which seq a projection's version has folded an org. The row's lock is the claim
+//! Checkpoints: up to which seq the tables of a generation have an org folded. The row's lock is the claim
 //! to the org, and it moves in the transaction that writes the rows.
 
-use events::id::{OrgId, Seq};
-use sqlx::{PgConnection, query, query_scalar};
+use std::collections::HashMap;
 
-use crate::projection::Projection;
+use events::id::{OrgId, Seq};
+use sqlx::{PgConnection, query, query_file, query_scalar};
+
+use crate::{generation::Target, projection::Projection};
 
 /// A projection's name and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,38 +24,50 @@ impl Version {
     }
 }
 
-/// Locks the checkpoint and returns it, unless somebody else has the org.
+/// A checkpoint that is ours until the transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    /// Where it stands.
+    pub seq: Seq,
+    /// Whose it is.
+    pub generation: i32,
+}
+
+/// Locks the checkpoint and turns the search path to its tables, unless somebody else has the org or there
+/// are no tables of this version.
 ///
 /// An org goes to the process that has its states in memory: to one that left it at another seq than
 /// `left_at`, it is free only once nobody has moved it for a second.
 pub async fn claim(
     conn: &mut PgConnection,
     of: Version,
+    target: Target,
     org_id: OrgId,
     left_at: Option<Seq>,
-) -> Result<Option<Seq>, sqlx::Error> {
-    query_scalar!(
-        r#"SELECT seq AS "seq: Seq" FROM ledger.checkpoint
-           WHERE projection = $1 AND version = $2 AND org_id = $3
-             AND (seq = $4 OR updated_at < now() - interval '1 second')
-           FOR UPDATE SKIP LOCKED"#,
+) -> Result<Option<Claim>, sqlx::Error> {
+    let row = query_file!(
+        "src/checkpoint/claim.sql",
         of.projection,
         of.version,
         org_id as OrgId,
-        left_at as Option<Seq>
-    )
-    .fetch_optional(conn)
-    .await
+        left_at as Option<Seq>,
+        target.generation()
+    );
+    Ok(row.fetch_optional(conn).await?.map(|row| Claim { seq: row.seq, generation: row.generation }))
 }
 
 /// Makes the checkpoint if there is none, ready to be claimed by anybody.
-pub async fn create(conn: &mut PgConnection, of: Version, org_id: OrgId) -> Result<(), sqlx::Error> {
+pub async fn create(conn: &mut PgConnection, of: Version, target: Target, org_id: OrgId) -> Result<(), sqlx::Error> {
     query!(
-        "INSERT INTO ledger.checkpoint (projection, version, org_id, seq, updated_at) VALUES ($1, $2, $3, 0, 'epoch')
+        "INSERT INTO ledger.checkpoint (projection, version, generation, org_id, seq, updated_at)
+         SELECT $1, $2, generation, $3, 0, 'epoch' FROM ledger.generation
+         WHERE projection = $1 AND version = $2 AND generation = coalesce($4,
+             (SELECT generation FROM ledger.kept_generation WHERE projection = $1 AND version = $2))
          ON CONFLICT DO NOTHING",
         of.projection,
         of.version,
-        org_id as OrgId
+        org_id as OrgId,
+        target.generation()
     )
     .execute(conn)
     .await?;
@@ -61,17 +75,93 @@ pub async fn create(conn: &mut PgConnection, of: Version, org_id: OrgId) -> Resu
 }
 
 /// Moves a claimed checkpoint.
-pub async fn advance(conn: &mut PgConnection, of: Version, org_id: OrgId, through: Seq) -> Result<(), sqlx::Error> {
+pub async fn advance(
+    conn: &mut PgConnection,
+    of: Version,
+    generation: i32,
+    org_id: OrgId,
+    through: Seq,
+) -> Result<(), sqlx::Error> {
     query!(
-        "UPDATE ledger.checkpoint SET seq = $4, updated_at = now() WHERE projection = $1 AND version = $2 AND org_id = $3",
+        "UPDATE ledger.checkpoint SET seq = $4, updated_at = now() WHERE projection = $1 AND generation = $2 AND org_id = $3",
         of.projection,
-        of.version,
+        generation,
         org_id as OrgId,
         through as Seq
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Waits for the org and holds it until the transaction ends. Says where it stands.
+pub async fn hold(
+    conn: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+    org_id: OrgId,
+) -> Result<Option<Seq>, sqlx::Error> {
+    query_scalar!(
+        r#"SELECT seq AS "seq: Seq" FROM ledger.checkpoint
+           WHERE projection = $1 AND generation = $2 AND org_id = $3 FOR UPDATE"#,
+        projection,
+        generation,
+        org_id as OrgId
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Where an org of a generation stands.
+pub async fn position(
+    conn: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+    org_id: OrgId,
+) -> Result<Option<Seq>, sqlx::Error> {
+    query_scalar!(
+        r#"SELECT seq AS "seq: Seq" FROM ledger.checkpoint WHERE projection = $1 AND generation = $2 AND org_id = $3"#,
+        projection,
+        generation,
+        org_id as OrgId
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Notes that an org has been loaded up to here. False if somebody has dropped the tables meanwhile.
+pub async fn set(
+    conn: &mut PgConnection,
+    of: Version,
+    generation: i32,
+    org_id: OrgId,
+    seq: Seq,
+) -> Result<bool, sqlx::Error> {
+    let noted = query!(
+        "INSERT INTO ledger.checkpoint (projection, version, generation, org_id, seq, updated_at)
+         SELECT $1, $2, $3, $4, $5, 'epoch' FROM ledger.generation
+         WHERE projection = $1 AND version = $2 AND generation = $3 AND place = 'rebuild'",
+        of.projection,
+        of.version,
+        generation,
+        org_id as OrgId,
+        seq as Seq
+    );
+    Ok(noted.execute(conn).await?.rows_affected() == 1)
+}
+
+/// Where every org of a generation stands.
+pub async fn positions(
+    conn: &mut PgConnection,
+    projection: &str,
+    generation: i32,
+) -> Result<HashMap<OrgId, Seq>, sqlx::Error> {
+    let rows = query!(
+        r#"SELECT org_id AS "org_id: OrgId", seq AS "seq: Seq" FROM ledger.checkpoint WHERE projection = $1 AND generation = $2"#,
+        projection,
+        generation
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.org_id, row.seq)).collect())
 }
 
 /// An org that a projection is behind with.
@@ -94,19 +184,19 @@ impl Behind {
     }
 }
 
-/// Every org that one of the projections is behind with.
-pub async fn behind(conn: &mut PgConnection, projections: &[Version]) -> Result<Vec<Behind>, sqlx::Error> {
-    let names: Vec<_> = projections.iter().map(|of| of.projection.to_owned()).collect();
-    let versions: Vec<_> = projections.iter().map(|of| of.version).collect();
+/// Every org that one of these generations, each a projection and a number, is behind with.
+pub async fn behind(conn: &mut PgConnection, generations: &[(&str, i32)]) -> Result<Vec<Behind>, sqlx::Error> {
+    let (names, numbers): (Vec<_>, Vec<_>) =
+        generations.iter().map(|(projection, generation)| ((*projection).to_owned(), *generation)).unzip();
     let rows = query!(
         r#"SELECT p.place AS "place!", h.org_id AS "org_id: OrgId", h.size AS "head: Seq", c.seq AS "seq?: Seq"
            FROM ledger.head h
-           CROSS JOIN UNNEST($1::text[], $2::int[]) WITH ORDINALITY AS p (projection, version, place)
+           CROSS JOIN UNNEST($1::text[], $2::int[]) WITH ORDINALITY AS p (projection, generation, place)
            LEFT JOIN ledger.checkpoint c
-               ON c.projection = p.projection AND c.version = p.version AND c.org_id = h.org_id
+               ON c.projection = p.projection AND c.generation = p.generation AND c.org_id = h.org_id
            WHERE h.size > coalesce(c.seq, 0)"#,
         &names,
-        &versions
+        &numbers
     );
     let behind = |place: i64, org_id, seq, head| Behind { projection: place as usize - 1, org_id, seq, head };
     let rows = rows.fetch_all(conn).await?;

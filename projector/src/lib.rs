@@ -7,8 +7,10 @@
 //! | [`fold`] | what folds are made of |
 //! | `service`, `queue` | the service: who is woken when, and tried again |
 //! | `advance`, `batch` | one step: claim, read, fold, write, commit |
-//! | `cache`, `checkpoint`, `parked`, `write` | what a step needs |
+//! | `cache`, `checkpoint`, `generation`, `parked`, `write` | what a step needs |
+//! | [`rebuild`] | any table again from the events: `bulk`, [`copy`] |
 //! | [`query`] | questions to the read models |
+//! | [`history`] | any run as it was, and what changed |
 //! | `status` | how far everything is |
 //!
 //! Nothing else writes a read model. A row is the fold of its subject's events up to the checkpoint,
@@ -17,14 +19,19 @@
 mod advance;
 pub mod app_user;
 mod batch;
+mod bulk;
 mod cache;
 mod checkpoint;
+pub mod copy;
 pub mod fold;
+mod generation;
+pub mod history;
 pub mod organization;
 mod parked;
 pub mod projection;
 pub mod query;
 mod queue;
+pub mod rebuild;
 mod registry;
 mod service;
 mod status;

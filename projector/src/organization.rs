@@ -11,6 +11,7 @@ use events::{
 use sqlx::{PgConnection, query_file};
 
 use crate::{
+    copy::{Column, Copy},
     fold::{Latest, Span, Stamp, object},
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
     write::column,
@@ -40,6 +41,16 @@ pub struct OrganizationRow {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
+
+const COLUMNS: &[Column<OrganizationRow>] = &[
+    ("org_id", |row, value| value.uuid(row.org_id.uuid())),
+    ("name", |row, value| value.text(row.name.as_str())),
+    ("org_type", |row, value| value.text(row.org_type.as_deref())),
+    ("settings", |row, value| value.jsonb(row.settings.as_str())),
+    ("status", |row, value| value.text(row.status)),
+    ("created_at", |row, value| value.timestamptz(row.created_at)),
+    ("updated_at", |row, value| value.timestamptz(row.updated_at)),
+];
 
 impl Projection for Organization {
     const NAME: &'static str = "organization";
@@ -79,6 +90,10 @@ impl Projection for Organization {
 
     fn forget_changes(&mut self) {
         self.changed = false;
+    }
+
+    fn copy(rows: &Self::Rows) -> Vec<Copy> {
+        vec![Copy::of(Self::NAME, COLUMNS, rows)]
     }
 
     fn weight(&self) -> usize {

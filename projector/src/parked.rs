@@ -1,5 +1,5 @@
 //! `ledger.parked`: events that a fold could not take, with the reason. Their rows are the fold of
-//! the other events, flagged `unfoldable_event`. Each version of a projection parks for itself: what
+//! the other events, flagged `unfoldable_event`. Each generation of a projection's tables has its own: what
 //! one cannot take, the next may, while both are at work.
 
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use events::id::{OrgId, Seq, SubjectId};
 use sqlx::{PgConnection, query, query_scalar};
 
-use crate::{checkpoint::Version, write::column};
+use crate::{checkpoint::Version, generation::Target, write::column};
 
 /// An event to park.
 #[derive(Clone, Debug)]
@@ -21,16 +21,23 @@ pub struct Parked {
 }
 
 /// Records the events; those recorded before stay as they are.
-pub async fn park(conn: &mut PgConnection, of: Version, org_id: OrgId, events: &[Parked]) -> Result<(), sqlx::Error> {
+pub async fn park(
+    conn: &mut PgConnection,
+    of: Version,
+    generation: i32,
+    org_id: OrgId,
+    events: &[Parked],
+) -> Result<(), sqlx::Error> {
     if events.is_empty() {
         return Ok(());
     }
     query!(
-        "INSERT INTO ledger.parked (projection, version, org_id, subject_id, seq, reason)
-         SELECT $1, $2, $3, * FROM UNNEST($4::uuid[], $5::bigint[], $6::text[])
+        "INSERT INTO ledger.parked (projection, version, generation, org_id, subject_id, seq, reason)
+         SELECT $1, $2, $3, $4, * FROM UNNEST($5::uuid[], $6::bigint[], $7::text[])
          ON CONFLICT DO NOTHING",
         of.projection,
         of.version,
+        generation,
         org_id as OrgId,
         &column(events, |event| event.subject_id) as &[SubjectId],
         &column(events, |event| event.seq) as &[Seq],
@@ -45,16 +52,19 @@ pub async fn park(conn: &mut PgConnection, of: Version, org_id: OrgId, events: &
 pub async fn seqs(
     conn: &mut PgConnection,
     of: Version,
+    target: Target,
     org_id: OrgId,
     subjects: &[SubjectId],
 ) -> Result<HashSet<Seq>, sqlx::Error> {
     let seqs = query_scalar!(
         r#"SELECT seq AS "seq: Seq" FROM ledger.parked
-           WHERE projection = $1 AND version = $2 AND org_id = $3 AND subject_id = ANY($4)"#,
+           WHERE projection = $1 AND org_id = $3 AND subject_id = ANY($4) AND generation = coalesce($5,
+               (SELECT generation FROM ledger.kept_generation WHERE projection = $1 AND version = $2))"#,
         of.projection,
         of.version,
         org_id as OrgId,
-        subjects as &[SubjectId]
+        subjects as &[SubjectId],
+        target.generation()
     );
     Ok(seqs.fetch_all(conn).await?.into_iter().collect())
 }

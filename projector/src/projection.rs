@@ -15,7 +15,7 @@ use events::{
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use crate::fold::Stamp;
+use crate::{copy::Copy, fold::Stamp};
 
 /// A projection. Its values are the working states of the fold, one for each subject.
 pub trait Projection: Default + Send + 'static {
@@ -45,7 +45,11 @@ pub trait Projection: Default + Send + 'static {
     /// About how many bytes of memory the state takes. Asked often, so it must not walk the state.
     fn weight(&self) -> usize;
 
-    /// Inserts or replaces the rows.
+    /// The rows as COPY takes them, table after table, for a rebuild.
+    fn copy(rows: &Self::Rows) -> Vec<Copy>;
+
+    /// Inserts or replaces the rows. Tables are named without their schema: the search path says whether
+    /// those that serve are meant.
     fn write(rows: &Self::Rows, conn: &mut PgConnection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 

@@ -7,7 +7,9 @@ use events::{RecordedEvent, Refusal};
 use crate::{
     advance::{Advance, Folder},
     app_user::AppUser,
+    bulk::{Bulk, Subjects},
     checkpoint::Version,
+    generation::Target,
     organization::Organization,
     projection::{FoldEvent, Projection},
     user_workflow_run::UserWorkflowRun,
@@ -32,7 +34,8 @@ pub struct Registration {
     /// The event types that it folds.
     pub types: &'static [&'static str],
     pub(crate) families: &'static [&'static str],
-    pub(crate) start: fn(usize) -> Arc<dyn Advance>,
+    pub(crate) start: fn(Target, usize) -> Arc<dyn Advance>,
+    pub(crate) bulk: fn() -> Box<dyn Bulk>,
     pub(crate) stops_at: fn(&RecordedEvent) -> Option<Refusal>,
 }
 
@@ -55,7 +58,8 @@ pub fn registry() -> Result<&'static [Registration], RegistryError> {
     checked(PROJECTIONS)
 }
 
-fn checked(projections: &[Registration]) -> Result<&[Registration], RegistryError> {
+/// These projections, if they do not contradict each other.
+pub(crate) fn checked(projections: &[Registration]) -> Result<&[Registration], RegistryError> {
     for (place, this) in projections.iter().enumerate() {
         for other in &projections[..place] {
             if other.name == this.name {
@@ -70,14 +74,16 @@ fn checked(projections: &[Registration]) -> Result<&[Registration], RegistryErro
 }
 
 impl Registration {
-    const fn of<P: Projection>() -> Self {
+    /// Of this projection.
+    pub const fn of<P: Projection>() -> Self {
         Self {
             name: P::NAME,
             version: P::VERSION,
             tables: P::TABLES,
             types: P::TYPES,
             families: P::FAMILIES,
-            start: |cache_bytes_max| Arc::new(Folder::<P>::new(cache_bytes_max)),
+            start: |target, cache_bytes_max| Arc::new(Folder::<P>::new(target, cache_bytes_max)),
+            bulk: || Box::new(Subjects::<P>::default()),
             stops_at: |recorded| FoldEvent::read::<P>(recorded).err(),
         }
     }

@@ -25,14 +25,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     advance::{Advance, Step, StepError},
-    checkpoint::{self, Version},
+    checkpoint,
+    generation::{self, Generations, Target},
     projection::Lookups,
     queue::Queue,
-    registry::{Registration, RegistryError, registry},
+    rebuild::{Order, Progress, Rebuild, RebuildError},
+    registry::{Registration, RegistryError, checked, registry},
 };
 
 /// How often the service looks for orgs that are behind.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the service waits after a rebuild that failed: it may have cost much.
+const REBUILD_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// Steps that are made at the same time.
 const WORKERS: usize = 4;
 /// About how many bytes of fold states each projection keeps in memory.
@@ -41,8 +45,10 @@ const CACHE_BYTES_MAX: usize = 64 << 20;
 /// The service, ready to run.
 pub struct Projector {
     pool: PgPool,
+    database: Database,
     postgres: Arc<Outage>,
     projections: Vec<(Registration, Arc<dyn Advance>)>,
+    rebuilds: bool,
     queue: Queue<Key>,
     lookups: RwLock<Arc<Lookups>>,
     /// What does not work at the moment, so that it is logged once.
@@ -68,17 +74,34 @@ impl Projector {
     /// # Errors
     /// When the projections contradict each other.
     pub fn new(database: Database, postgres: Arc<Outage>) -> Result<Self, RegistryError> {
-        let start = |projection: &Registration| (*projection, (projection.start)(CACHE_BYTES_MAX));
+        Self::of(registry()?, database, postgres)
+    }
+
+    /// The service for these projections only, which may be other than those of the registry.
+    ///
+    /// # Errors
+    /// When they contradict each other.
+    pub fn of(projections: &[Registration], database: Database, postgres: Arc<Outage>) -> Result<Self, RegistryError> {
+        let start = |projection: &Registration| (*projection, (projection.start)(Target::Kept, CACHE_BYTES_MAX));
         Ok(Self {
             // One connection a worker, one for the look and one that listens.
             pool: database.pool(WORKERS as u32 + 2),
+            database,
             postgres,
-            projections: registry()?.iter().map(start).collect(),
+            projections: checked(projections)?.iter().map(start).collect(),
+            rebuilds: true,
             queue: Queue::new(),
             lookups: RwLock::default(),
             failing: Mutex::default(),
             stopped: Mutex::default(),
         })
+    }
+
+    /// Whether tables that an older version of a fold has made are rebuilt by itself, as is the default, or
+    /// go on serving until somebody orders it.
+    #[must_use]
+    pub fn rebuilds_outdated(self, rebuilds: bool) -> Self {
+        Self { rebuilds, ..self }
     }
 
     /// Runs until `shutdown`; finishes the steps at hand then. Faults of PostgreSQL are waited out.
@@ -93,6 +116,7 @@ impl Projector {
         service.look_until_it_works(&shutdown).await;
         tasks.spawn(service.clone().keep_looking(shutdown.clone()));
         tasks.spawn(service.clone().keep_listening(shutdown.clone()));
+        tasks.spawn(service.clone().keep_rebuilding(shutdown.clone()));
         for _ in 0..WORKERS {
             tasks.spawn(service.clone().keep_working(shutdown.clone()));
         }
@@ -120,17 +144,81 @@ impl Projector {
         let mut conn = self.pool.acquire().await?;
         let lookups = Arc::new(Lookups::load(&mut conn).await?);
         *self.lookups.write().unwrap_or_else(PoisonError::into_inner) = lookups;
-        let versions: Vec<Version> = self.projections.iter().map(|(projection, _)| projection.checkpoint()).collect();
-        let behind = checkpoint::behind(&mut conn, &versions).await?;
-        for (place, (projection, _)) in self.projections.iter().enumerate() {
+        let generations = self.generations(&mut conn).await?;
+        // 0 is the number of no generation: nobody writes tables whose fold he does not have.
+        let number = |of| generations.kept(of).map_or(0, |kept| kept.generation);
+        let kept: Vec<_> = self.projections.iter().map(|(it, _)| (it.name, number(it.checkpoint()))).collect();
+        let behind = checkpoint::behind(&mut conn, &kept).await?;
+        for (place, (projection, generation)) in kept.iter().enumerate().filter(|(_, (_, number))| *number > 0) {
             let of_this = behind.iter().filter(|behind| behind.projection == place);
             let lag: i64 = of_this.map(checkpoint::Behind::events).sum();
-            gauge!("runledger_projection_lag_events", "projection" => projection.name).set(lag as f64);
+            gauge!("runledger_projection_lag_events", "projection" => *projection).set(lag as f64);
+            gauge!("runledger_projection_generation", "projection" => *projection).set(f64::from(*generation));
         }
-        for behind in behind {
+        for behind in behind.iter().filter(|behind| kept[behind.projection].1 > 0) {
             self.push((behind.projection, behind.org_id));
         }
         self.postgres.ended();
+        Ok(())
+    }
+
+    /// The generations that there are; at the very first start, those that the migrations have made.
+    async fn generations(&self, conn: &mut PgConnection) -> Result<Generations, sqlx::Error> {
+        let generations = Generations::read(conn).await?;
+        let unknown = |it: &Registration| generations.at(it.name, generation::SERVING).is_none();
+        let unknown: Vec<_> = self.projections.iter().map(|(it, _)| *it).filter(unknown).collect();
+        if unknown.is_empty() {
+            return Ok(generations);
+        }
+        generation::begin(conn, &unknown).await?;
+        Generations::read(conn).await
+    }
+
+    /// Rebuilds what an older version of a fold has made; of several processes, one.
+    async fn keep_rebuilding(self: Arc<Self>, shutdown: CancellationToken) {
+        if !self.rebuilds {
+            return;
+        }
+        let mut told = HashSet::new();
+        let rebuilding = async {
+            loop {
+                for projection in self.outdated().await.unwrap_or_default() {
+                    let Err(error) = self.rebuild(projection).await else { continue };
+                    if error.is_taken() {
+                        continue;
+                    }
+                    if told.insert((projection.name, error.to_string())) {
+                        tracing::warn!(projection = projection.name, %error, "cannot rebuild at the moment; trying again");
+                    }
+                    sleep(REBUILD_RETRY_INTERVAL).await;
+                }
+                sleep(LOOK_INTERVAL).await;
+            }
+        };
+        shutdown.run_until_cancelled(rebuilding).await;
+    }
+
+    async fn outdated(&self) -> Result<Vec<Registration>, sqlx::Error> {
+        let generations = Generations::read(&mut *self.pool.acquire().await?).await?;
+        let projections = self.projections.iter().map(|(projection, _)| *projection);
+        Ok(projections.filter(|projection| generations.is_outdated(projection.checkpoint())).collect())
+    }
+
+    async fn rebuild(&self, projection: Registration) -> Result<(), RebuildError> {
+        let rebuild = Rebuild::of(vec![projection], self.database.clone());
+        let report = rebuild.run(&Order::default(), &Progress::default(), |_| {}).await?;
+        for rebuilt in report.projections {
+            let changed: u64 = rebuilt.tables.iter().map(|table| table.differences()).sum();
+            tracing::info!(
+                projection = projection.name,
+                version = projection.version,
+                events = report.events,
+                rows_changed = changed,
+                paused_ms = rebuilt.paused_ms,
+                locked_ms = rebuilt.locked_ms,
+                "rebuilt by this version's fold; its tables serve now"
+            );
+        }
         Ok(())
     }
 
@@ -174,7 +262,7 @@ impl Projector {
     async fn step(&self, (projection, org_id): Key) -> Result<Step, StepError> {
         let lookups = self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut conn = self.pool.acquire().await?;
-        self.projections[projection].1.advance(&mut conn, org_id, &lookups).await
+        self.projections[projection].1.advance(&mut conn, org_id, None, &lookups).await
     }
 
     /// Whether the key goes back into the queue.

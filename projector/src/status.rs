@@ -7,6 +7,7 @@ use sqlx::{PgConnection, query, query_scalar};
 
 use crate::{
     checkpoint::{self, Behind},
+    generation::{Generations, SERVING},
     registry::{Registration, RegistryError, registry},
 };
 
@@ -20,6 +21,8 @@ pub struct ProjectionLag {
     pub projection: &'static str,
     /// The version of its fold that this program has.
     pub version: i32,
+    /// The version of the fold that made the tables which serve; none before a projector has run.
+    pub serving_version: Option<i32>,
     /// Orgs that it has not folded up to their head.
     pub orgs_behind: usize,
     /// Events of theirs that wait to be folded.
@@ -51,25 +54,35 @@ pub enum StatusError {
 /// When PostgreSQL fails.
 pub async fn status(conn: &mut PgConnection) -> Result<Vec<ProjectionLag>, StatusError> {
     let projections = registry()?;
-    let versions: Vec<_> = projections.iter().map(Registration::checkpoint).collect();
-    let behind = checkpoint::behind(conn, &versions).await?;
+    let generations = Generations::read(conn).await?;
+    let serving = serving(projections, &generations);
+    let behind = checkpoint::behind(conn, &serving).await?;
     let parked =
         query!(r#"SELECT projection, version, count(*) AS "parked!" FROM ledger.parked GROUP BY projection, version"#);
     let parked = parked.fetch_all(&mut *conn).await?;
     let mut lags = Vec::new();
     for (place, projection) in projections.iter().enumerate() {
         let behind: Vec<_> = behind.iter().filter(|behind| behind.projection == place).collect();
-        let parked = parked.iter().find(|row| row.projection == projection.name && row.version == projection.version);
+        let serving_version = generations.at(projection.name, SERVING).map(|serving| serving.version);
+        let version = serving_version.unwrap_or(projection.version);
+        let parked = parked.iter().find(|row| row.projection == projection.name && row.version == version);
         lags.push(ProjectionLag {
             projection: projection.name,
             version: projection.version,
             orgs_behind: behind.len(),
+            serving_version,
             lag_events: behind.iter().map(|behind| behind.events()).sum(),
             parked: parked.map_or(0, |row| row.parked),
             stopped: stopped(conn, projection, &behind).await?,
         });
     }
     Ok(lags)
+}
+
+/// The numbers of the generations that serve; 0, of which nothing is known, before a projector has run.
+fn serving<'p>(projections: &'p [Registration], generations: &Generations) -> Vec<(&'p str, i32)> {
+    let number = |name| generations.at(name, SERVING).map_or(0, |serving| serving.generation);
+    projections.iter().map(|projection| (projection.name, number(projection.name))).collect()
 }
 
 /// A projection stops right before the event that it cannot fold, so the event after the checkpoint
@@ -90,20 +103,21 @@ async fn stopped(
     Ok(None)
 }
 
-/// Up to which seq of an org all projections are, those of this program's versions.
+/// Up to which seq of an org all read models that serve are.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn projected_through(conn: &mut PgConnection, org_id: OrgId) -> Result<Seq, StatusError> {
-    let versions = registry()?.iter().map(Registration::checkpoint);
-    let (names, versions): (Vec<_>, Vec<_>) = versions.map(|of| (of.projection.to_owned(), of.version)).unzip();
+    let generations = Generations::read(conn).await?;
+    let serving = serving(registry()?, &generations).into_iter();
+    let (names, numbers): (Vec<_>, Vec<_>) = serving.map(|(name, number)| (name.to_owned(), number)).unzip();
     let through = query_scalar!(
         r#"SELECT min(coalesce(c.seq, 0)) AS "seq: Seq"
-           FROM UNNEST($1::text[], $2::int[]) AS p (projection, version)
+           FROM UNNEST($1::text[], $2::int[]) AS p (projection, generation)
            LEFT JOIN ledger.checkpoint c
-               ON c.projection = p.projection AND c.version = p.version AND c.org_id = $3"#,
+               ON c.projection = p.projection AND c.generation = p.generation AND c.org_id = $3"#,
         &names,
-        &versions,
+        &numbers,
         org_id as OrgId
     );
     Ok(through.fetch_one(conn).await?.unwrap_or(Seq::ZERO))

@@ -3,6 +3,12 @@
 //! One state holds a run and all of its steps, because a run's times and flags come from the events
 //! of its steps too. Only what has changed since the last time becomes rows, so a run of 100,000
 //! events costs each batch what is new in it.
+//!
+//! A run that is retracted has no rows, and neither have its steps; its state is kept up to date all
+//! the same, so that a reinstatement brings back what is then the fold of its events. Its rows are tried
+//! on PostgreSQL meanwhile, so that an event whose row is refused is parked when it comes and not in
+//! the reinstatement's place. The two event types are about the record and not about the run: they
+//! count as sent, and touch nothing else.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -14,12 +20,14 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 
 use crate::{
-    fold::{Sources, Stamp},
+    copy::Copy,
+    fold::{Latest, Sources, Stamp},
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
 };
 
 #[cfg(test)]
-mod any_order;
+pub(crate) mod any_order;
+mod columns;
 mod rows;
 mod run;
 mod step;
@@ -43,6 +51,10 @@ pub struct UserWorkflowRun {
     changed: bool,
     changed_steps: BTreeSet<StepId>,
     steps_weight: usize,
+    /// Whether the run is off the record: of its retractions and reinstatements, the latest decides.
+    retracted: Latest<bool>,
+    /// Whether the tables lack it for that reason, as of the rows taken last.
+    dropped: bool,
 }
 
 impl Projection for UserWorkflowRun {
@@ -58,6 +70,8 @@ impl Projection for UserWorkflowRun {
         "run.failed",
         "run.cancelled",
         "run.timed_out",
+        "run.retracted",
+        "run.reinstated",
         "step.created",
         "step.started",
         "step.retried",
@@ -91,17 +105,27 @@ impl Projection for UserWorkflowRun {
 
     fn take_rows(&mut self, subject: Subject, lookups: &Lookups, rows: &mut Rows) -> usize {
         let run_id = RunId::of_subject(subject.subject_id);
+        let is_retracted = self.is_retracted();
+        let was_dropped = std::mem::replace(&mut self.dropped, is_retracted);
+        if was_dropped && !is_retracted {
+            self.changed = true;
+            self.changed_steps.extend(self.steps.keys());
+        }
+        if is_retracted && !was_dropped {
+            rows.retracted.push((subject.org_id, run_id));
+        }
+        let (runs, steps) = rows.of_run(is_retracted);
         let mut bytes = 0;
         if std::mem::take(&mut self.changed)
             && let Some(row) = self.run_row(subject, lookups)
         {
             bytes += row.weight();
-            rows.runs.push(row);
+            runs.push(row);
         }
         for step_id in std::mem::take(&mut self.changed_steps) {
             if let Some(row) = self.steps.get(&step_id).and_then(|step| step.row(subject.org_id, run_id, step_id)) {
                 bytes += row.weight();
-                rows.steps.push(row);
+                steps.push(row);
             }
         }
         bytes
@@ -110,6 +134,11 @@ impl Projection for UserWorkflowRun {
     fn forget_changes(&mut self) {
         self.changed = false;
         self.changed_steps.clear();
+        self.dropped = self.is_retracted();
+    }
+
+    fn copy(rows: &Rows) -> Vec<Copy> {
+        rows.copy()
     }
 
     fn weight(&self) -> usize {
@@ -126,8 +155,12 @@ impl Projection for UserWorkflowRun {
 impl UserWorkflowRun {
     fn fold(&mut self, stamp: Stamp, payload: Payload) {
         use Payload::*;
-        self.run.include(stamp);
+        if !matches!(payload, RunRetracted(_) | RunReinstated(_)) {
+            self.run.include(stamp);
+        }
         match payload {
+            RunRetracted(_) => self.retracted.offer(stamp, true),
+            RunReinstated(_) => self.retracted.offer(stamp, false),
             RunCreated(sent) => self.run.created(stamp, sent),
             RunStarted(sent) => self.run.started(stamp, sent),
             RunContextAdded(sent) => self.run.context_added(stamp, sent),
@@ -170,6 +203,10 @@ impl UserWorkflowRun {
         self.steps_weight = self.steps_weight + added + step.weight() - weight;
         self.numbers.change(number, step.number());
         self.changed_steps.insert(step_id);
+    }
+
+    fn is_retracted(&self) -> bool {
+        self.retracted.get().is_some_and(|is_retracted| *is_retracted)
     }
 
     fn run_row(&self, subject: Subject, lookups: &Lookups) -> Option<RunRow> {

@@ -1,11 +1,15 @@
 //! The commands, one file each: its arguments, and what it does with the crates that do the work.
 
+#[cfg(feature = "archive")]
+mod archive;
 mod dead_letters;
 mod demo;
 mod emit;
 mod import;
 mod migrate;
 mod org;
+mod rebuild;
+mod replay;
 mod runs;
 mod services;
 mod simulate;
@@ -35,8 +39,12 @@ pub enum Command {
     Status(status::Status),
     Runs(runs::Runs),
     Tail(tail::Tail),
+    Replay(replay::Replay),
     DeadLetters(dead_letters::DeadLetters),
     Verify(verify::Verify),
+    #[cfg(feature = "archive")]
+    Archive(archive::Archive),
+    Rebuild(rebuild::Rebuild),
 }
 
 impl Command {
@@ -63,8 +71,12 @@ impl Command {
             Self::Status(command) => command.run(settings).await,
             Self::Runs(command) => command.run(settings).await,
             Self::Tail(command) => command.run(settings).await,
+            Self::Replay(command) => command.run(settings).await,
             Self::DeadLetters(command) => command.run(settings).await,
             Self::Verify(command) => command.run(settings).await,
+            #[cfg(feature = "archive")]
+            Self::Archive(command) => command.run(settings).await,
+            Self::Rebuild(command) => command.run(settings).await,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `runledger`: the ledger of workflow runs. One file a command; this one puts them together.
 
 mod commands;
+mod correction;
 mod event_log;
 mod logging;
 mod output;

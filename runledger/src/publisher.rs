@@ -1,7 +1,8 @@
 //! Publishing messages as they are, in the order given, with many acknowledgements awaited at once.
 //!
 //! Unlike [`events::emitter`], which sends events that the ledger takes, this sends whatever it is
-//! given, byte for byte: what `emit` reads, what `simulate` spoils on purpose, what `import` makes.
+//! given, byte for byte: what `emit` reads, what `simulate` spoils on purpose, what `import` makes, what `replay`
+//! sends again.
 
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use events::{Event, wire};
+use events::{
+    Event,
+    wire::{self, Replayed},
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -34,22 +38,29 @@ pub struct Publication {
 impl Publication {
     /// The event in binary mode, with the id by which NATS knows it again.
     pub fn of(event: &Event) -> Self {
-        Self::with_headers(event, wire::to_headers(event))
+        Self::with_headers(wire::subject(event), event, wire::to_headers(event))
+    }
+
+    /// The event in binary mode with its place in the ledger, on a subject below this prefix.
+    pub fn replayed(prefix: &str, replayed: &Replayed) -> Self {
+        let event = &replayed.event;
+        let subject = format!("{prefix}.{}.{}", event.org_id, event.event_type);
+        Self::with_headers(subject, event, replayed.to_headers())
     }
 
     /// The same without that id, as of a service that sets none: NATS takes it every time.
     pub fn without_id(event: &Event) -> Self {
         let mut headers = wire::to_headers(event);
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Nats-Msg-Id"));
-        Self::with_headers(event, headers)
+        Self::with_headers(wire::subject(event), event, headers)
     }
 
-    fn with_headers(event: &Event, named: Vec<(String, String)>) -> Self {
+    fn with_headers(subject: String, event: &Event, named: Vec<(String, String)>) -> Self {
         let mut headers = HeaderMap::new();
         for (name, value) in named {
             headers.insert(name, value);
         }
-        Self { subject: wire::subject(event), headers, payload: event.data.as_bytes().clone() }
+        Self { subject, headers, payload: event.data.as_bytes().clone() }
     }
 }
 
@@ -108,10 +119,19 @@ impl Publisher {
     /// # Errors
     /// When a message cannot be sent for good.
     pub async fn finish(mut self) -> anyhow::Result<Acknowledged> {
+        self.settle().await?;
+        Ok(self.acknowledged)
+    }
+
+    /// Waits until the stream has everything sent so far.
+    ///
+    /// # Errors
+    /// When a message cannot be sent for good.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
         while !self.in_flight.is_empty() {
             self.next_ack().await?;
         }
-        Ok(self.acknowledged)
+        Ok(())
     }
 
     async fn next_ack(&mut self) -> anyhow::Result<()> {

@@ -10,9 +10,19 @@ fn refusal(event_type: &str, data: &str) -> (Code, String) {
 }
 
 fn assert_refused(event_type: &str, data: &str, code: Code, path: &str) {
-    let (found, reason) = refusal(event_type, data);
+    assert_refused_as(1, event_type, data, code, path);
+}
+
+fn assert_refused_as(version: i16, event_type: &str, data: &str, code: Code, path: &str) {
+    let Refusal { code: found, reason } = decode(event_type, version, data).unwrap_err();
     assert_eq!(found, code, "{event_type} {data}: {reason}");
     assert!(reason.contains(path), "{event_type} {data}: {reason}");
+}
+
+fn screenshots(data: &str, version: i16) -> Vec<String> {
+    let payload = decode("step.screenshot_captured", version, data).unwrap();
+    let Payload::StepScreenshotCaptured(captured) = payload else { panic!("{payload:?}") };
+    captured.screenshots.iter().map(|screenshot| serde_json::to_string(screenshot).unwrap()).collect()
 }
 
 #[test]
@@ -63,6 +73,9 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
         ("run.created", r#"{"workflow_revision":1.5}"#.to_owned(), "data.workflow_revision"),
         ("run.created", format!(r#"{{"channel":"{}"}}"#, "c".repeat(513)), "data.channel"),
         ("run.endpoint_used", r#"{"endpoint":{"name":"x"}}"#.to_owned(), "endpoint_id"),
+        ("run.retracted", "{}".to_owned(), "data.reason"),
+        ("run.retracted", r#"{"reason":""}"#.to_owned(), "data.reason"),
+        ("run.reinstated", r#"{"reinstated_by":7}"#.to_owned(), "data.reinstated_by"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}","attempt":0}}"#), "data.attempt"),
         ("step.started", format!(r#"{{"step_id":"{STEP}","attempt":-1}}"#), "data.attempt"),
@@ -130,6 +143,7 @@ fn a_protected_value_stands_in_place_of_any_text_or_object() {
         ("run.failed", format!(r#"{{"error_message":{protected},"error_details":{protected}}}"#)),
         ("step.screenshot_captured", format!(r#"{{"step_id":"{STEP}","screenshot":{protected}}}"#)),
         ("step.screenshot_captured", format!(r#"{{"step_id":"{STEP}","screenshot":{{"uri":{protected}}}}}"#)),
+        ("run.retracted", format!(r#"{{"reason":{protected}}}"#)),
     ] {
         decode(event_type, 1, &data).unwrap();
     }
@@ -163,4 +177,49 @@ fn unknown_types_and_newer_versions_say_so() {
     assert_eq!(refusal("customs.x", "{}").0, Code::UnknownType);
     assert_eq!(decode("run.started", 2, "{}").unwrap_err().code, Code::UnknownVersion);
     assert_eq!(decode("run.started", 0, "{}").unwrap_err().code, Code::InvalidEvent);
+}
+
+#[test]
+fn an_older_version_is_read_strictly_as_that_version_and_a_refusal_says_so() {
+    let (one, several) = (r#"{"uri":"s3://shots/1"}"#, r#"[{"uri":"s3://shots/1"},{"uri":"s3://shots/2"}]"#);
+    let first = format!(r#"{{"step_id":"{STEP}","screenshot":{one}}}"#);
+    let second = format!(r#"{{"step_id":"{STEP}","screenshots":{several}}}"#);
+    assert_eq!(screenshots(&first, 1), [one]);
+    assert_eq!(screenshots(&second, 2), [one, r#"{"uri":"s3://shots/2"}"#]);
+    let captured = "step.screenshot_captured";
+    for part in
+        ["data.screenshot is missing", "version 1 of step.screenshot_captured", "read as version 1", ":captured:2"]
+    {
+        assert_refused(captured, &second, Code::InvalidEvent, &part.replace(":captured", ":step.screenshot_captured"));
+    }
+    for part in ["data.screenshots is missing", "version 2 of step.screenshot_captured"] {
+        assert_refused_as(2, captured, &first, Code::InvalidEvent, part);
+    }
+    assert_refused_as(3, captured, &second, Code::UnknownVersion, "up to version 2");
+}
+
+#[test]
+fn a_step_captures_one_to_a_hundred_screenshots_at_once() {
+    let shots = |screenshots: &[&str]| format!(r#"{{"step_id":"{STEP}","screenshots":[{}]}}"#, screenshots.join(","));
+    let one = r#"{"uri":"s3://shots/1"}"#;
+    assert_eq!(screenshots(&shots(&[one; 100]), 2).len(), 100);
+    for (data, path) in [
+        (shots(&[]), "data.screenshots: it has 0 screenshots"),
+        (shots(&[one; 101]), "data.screenshots: it has 101 screenshots"),
+        (shots(&[one, r#"{"uri":""}"#]), "data.screenshots[1]: its `uri` is empty"),
+        (shots(&[one, one, r#"{"sha256":"00"}"#]), "data.screenshots[2]: its `uri` is missing"),
+        (shots(&["7"]), "data.screenshots[0]"),
+        (shots(&[one]).replace(&format!("[{one}]"), one), "data.screenshots: it is an object; send a list"),
+        (shots(&[one]).replace(&format!("[{one}]"), "null"), "data.screenshots"),
+    ] {
+        assert_refused_as(2, "step.screenshot_captured", &data, Code::InvalidEvent, path);
+    }
+}
+
+#[test]
+fn a_protected_value_stands_in_place_of_a_screenshot_and_of_the_whole_list() {
+    let protected = r#"{"$protected":{"v":1,"alg":"A256GCM","kid":"k","ct":"…"}}"#;
+    for value in [protected.to_owned(), format!("[{protected}]")] {
+        assert_eq!(screenshots(&format!(r#"{{"step_id":"{STEP}","screenshots":{value}}}"#), 2), [protected]);
+    }
 }

@@ -6,9 +6,9 @@ use bytestring::ByteString;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
-use super::subject::Subject;
+use super::{replayed::OWN, subject::Subject};
 use crate::{
-    catalogue,
+    catalogue::{self, SCHEMA},
     envelope::Event,
     id::{EventId, InvalidId, OrgId, SubjectId},
     refusal::{Code, Refusal},
@@ -20,9 +20,7 @@ const SOURCE_BYTES_MAX: usize = 1024;
 /// The longest value of any other attribute: the leaf's length field of 16 bits has one value less.
 const BYTES_MAX: usize = 65_534;
 /// How far ahead of the ledger's clock an event may have happened.
-const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
-/// What `dataschema` starts with.
-const SCHEMA: &str = "urn:runledger:";
+pub(super) const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
 
 /// Whether CloudEvents has it that this attribute is text; extensions may be booleans and integers.
 pub(super) fn is_text(name: &str) -> bool {
@@ -59,6 +57,16 @@ impl<'a> Attributes<'a> {
         }
         self.0.push((name, value));
         Ok(())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(named, _)| named == name).map(|(_, value)| &**value)
+    }
+
+    /// Takes an attribute out, if it is there.
+    pub fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let index = self.0.iter().position(|(named, _)| named == name)?;
+        Some(self.0.swap_remove(index).1)
     }
 }
 
@@ -212,8 +220,8 @@ struct Extensions<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 impl<'a> Extensions<'a> {
     fn add(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Refusal> {
         match &*name {
-            "ledgerseq" | "recordedtime" => Err(invalid(format!("{name} is the ledger's own; leave it out"))),
-            "data" => Err(invalid("data is no attribute; send it as the payload")),
+            own if OWN.contains(&own) => Err(invalid(format!("{own} is the ledger's own; leave it out"))),
+            "data" | "data_base64" => Err(invalid(format!("{name} is no attribute; send it as the payload"))),
             "sequence" if !is_sequence(&value) => {
                 Err(invalid(format!("sequence is {value:?}; send ten digits, from 0000000001 on")))
             }
@@ -249,7 +257,7 @@ pub(super) fn of_event(event: &Event) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
         ("subject".into(), event.subject_id.to_string().into()),
         ("time".into(), time::format(event.occurred_at).into()),
         ("datacontenttype".into(), "application/json".into()),
-        ("dataschema".into(), format!("{SCHEMA}{}:{}", event.event_type, event.schema_version).into()),
+        ("dataschema".into(), catalogue::dataschema(&event.event_type, event.schema_version).into()),
         ("orgid".into(), event.org_id.to_string().into()),
     ];
     let traces = [

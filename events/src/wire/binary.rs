@@ -68,10 +68,11 @@ pub fn to_headers(event: &Event) -> Vec<(String, String)> {
         ("Content-Type".to_owned(), "application/json".to_owned()),
         ("Nats-Msg-Id".to_owned(), format!("{}:{}", event.org_id, event.event_id)),
     ];
-    headers.extend(
-        super::attributes::of_event(event)
-            .into_iter()
-            .map(|(name, value)| (format!("{PREFIX}{name}"), utf8_percent_encode(&value, ENCODED).to_string())),
-    );
+    headers.extend(super::attributes::of_event(event).into_iter().map(|(name, value)| header(&name, &value)));
     headers
+}
+
+/// An attribute as a header.
+pub(super) fn header(name: &str, value: &str) -> (String, String) {
+    (format!("{PREFIX}{name}"), utf8_percent_encode(value, ENCODED).to_string())
 }

@@ -89,17 +89,22 @@ fn invalid(reason: &str) -> Refusal {
 
 /// The event in structured mode, on one line.
 pub fn to_structured(event: &Event) -> String {
-    let mut json = String::with_capacity(event.data.len() + 512);
+    write(attributes::of_event(event), &event.data)
+}
+
+/// Attributes and data as one JSON object, on one line.
+pub(super) fn write<'a>(attributes: impl IntoIterator<Item = (Cow<'a, str>, Cow<'a, str>)>, data: &str) -> String {
+    let mut json = String::with_capacity(data.len() + 768);
     json.push('{');
-    for (name, value) in attributes::of_event(event) {
+    for (name, value) in attributes {
         json.push_str(&format!("{}:{},", quoted(&name), quoted(&value)));
     }
     // White space around data or line ends within it would not survive, and its bytes must.
-    if event.data.trim() == &*event.data && !event.data.contains(['\n', '\r']) {
+    if data.trim() == data && !data.contains(['\n', '\r']) {
         json.push_str("\"data\":");
-        json.push_str(&event.data);
+        json.push_str(data);
     } else {
-        json.push_str(&format!("\"data_base64\":\"{}\"", BASE64.encode(event.data.as_bytes())));
+        json.push_str(&format!("\"data_base64\":\"{}\"", BASE64.encode(data.as_bytes())));
     }
     json.push('}');
     json

@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::{id::OrgId, time};
+use crate::{
+    id::{OrgId, Seq},
+    time,
+};
 
 const ORG: &str = "8f1c2b1e-0c55-4f0e-9d7a-3f6f0d7f2b10";
 const RUN: &str = "018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e21";
@@ -265,13 +268,15 @@ fn an_attribute_that_is_missing_or_wrong_is_refused() {
         ("sequence", "00000000007", Code::InvalidEvent),
         ("ledgerseq", "1", Code::InvalidEvent),
         ("recordedtime", "2026-03-01T08:30:00Z", Code::InvalidEvent),
+        ("ledgerroot", "00", Code::InvalidEvent),
         ("my own", "x", Code::InvalidEvent),
         ("", "x", Code::InvalidEvent),
         ("data", "x", Code::InvalidEvent),
+        ("data_base64", "x", Code::InvalidEvent),
     ] {
         let encoded = value.replace('\0', "%00");
         assert_eq!(Draft::binary().with(&format!("ce-{name}"), &encoded).code(), code, "{name} {value:.60}");
-        if name != "data" {
+        if !name.starts_with("data") || name == "datacontenttype" {
             assert_eq!(Draft::structured(json!({ name: value })).code(), code, "{name} {value:.60}");
         }
     }
@@ -315,6 +320,15 @@ fn the_version_comes_from_dataschema() {
     }
     assert_eq!(dataschema("urn:runledger:run.started:2").code(), Code::UnknownVersion);
     assert_eq!(dataschema("urn:runledger:run.started:99999999999999999999").code(), Code::UnknownVersion);
+}
+
+#[test]
+fn an_event_of_ours_is_sent_as_the_newest_version_of_its_type() {
+    let shots = r#"{"step_id":"018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e30","screenshots":[{"uri":"s3://shots/1"}]}"#;
+    let payload: crate::payload::StepScreenshotCaptured = serde_json::from_str(shots).unwrap();
+    let event = Event::new(ORG.parse().unwrap(), RUN.parse().unwrap(), "/emitter", &payload).unwrap();
+    let dataschema = to_headers(&event).into_iter().find(|(name, _)| name == "ce-dataschema");
+    assert_eq!(dataschema.unwrap().1, "urn:runledger:step.screenshot_captured:2");
 }
 
 #[test]
@@ -366,6 +380,49 @@ fn the_first_check_that_fails_is_the_reason() {
     assert_eq!(Draft::binary().without("ce-id").payload("[]").code(), Code::InvalidEvent);
 }
 
+/// What the ledger adds to an event that leaves it.
+const OWN_HEADERS: [&str; 3] = ["ce-ledgerseq", "ce-recordedtime", "ce-ledgerroot"];
+
+#[test]
+fn what_no_ledger_wrote_has_no_place_in_one() {
+    let line =
+        |changes: Value| Replayed::read(Draft::structured(changes).payload.into()).map_err(|refusal| refusal.code);
+    let place = json!({ "ledgerseq": "7", "recordedtime": "2026-03-01T08:30:00.000001Z" });
+    assert!(line(place.clone()).is_ok());
+    for (name, value, code) in [
+        ("ledgerseq", json!(null), Code::InvalidEvent),
+        ("ledgerseq", json!("0"), Code::InvalidEvent),
+        ("ledgerseq", json!("07"), Code::InvalidEvent),
+        ("ledgerseq", json!("-1"), Code::InvalidEvent),
+        ("ledgerseq", json!("9223372036854775808"), Code::InvalidEvent),
+        ("recordedtime", json!(null), Code::InvalidEvent),
+        ("recordedtime", json!("infinity"), Code::InvalidTime),
+        ("ledgerroot", json!("00"), Code::InvalidEvent),
+        ("ledgerroot", json!("é".repeat(32)), Code::InvalidEvent),
+        ("orgid", json!(null), Code::InvalidEvent),
+        ("orgid", json!("x"), Code::InvalidId),
+        ("type", json!(null), Code::InvalidEvent),
+        ("type", json!(""), Code::InvalidEvent),
+        ("type", json!("run.started x"), Code::InvalidEvent),
+        ("time", json!(null), Code::InvalidTime),
+        ("data", json!(null), Code::InvalidEvent),
+    ] {
+        let mut changes = place.clone();
+        changes[name] = value;
+        assert_eq!(line(changes.clone()), Err(code), "{changes}");
+    }
+}
+
+#[test]
+fn what_only_a_new_event_must_keep_an_old_one_need_not() {
+    let changes = json!({
+        "ledgerseq": 7, "recordedtime": "2026-03-01T08:30:00Z", "type": "run.vanished",
+        "dataschema": "urn:runledger:run.vanished:9", "time": "9999-12-31T23:59:59.999999Z",
+    });
+    let replayed = Replayed::read(Draft::structured(changes).payload.into()).unwrap();
+    assert_eq!((replayed.seq.get(), replayed.event.schema_version, replayed.root), (7, 9, None));
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let text = || prop::option::of("[^\0]{0,12}");
     let data = prop_oneof![
@@ -410,6 +467,28 @@ proptest! {
         prop_assert!(!line.contains(['\n', '\r']));
         let structured = Message { subject: subject.as_bytes(), headers: Vec::new(), payload: line.into() };
         prop_assert_eq!(admit(&structured, now()), Ok(event));
+    }
+
+    #[test]
+    fn an_event_that_leaves_the_ledger_comes_back_with_its_place(
+        event in any_event(),
+        seq in 1..i64::MAX,
+        micros in 0..4_000_000_000_i64,
+        root in prop::option::of(any::<[u8; 32]>()),
+    ) {
+        let recorded_at = DateTime::from_timestamp_micros(micros).unwrap();
+        let replayed = Replayed { seq: Seq::new(seq), recorded_at, root, event };
+        let line = replayed.to_structured();
+        prop_assert!(!line.contains(['\n', '\r']));
+        prop_assert_eq!(Replayed::read(line.into()), Ok(replayed.clone()));
+        let own: Vec<_> = replayed.to_headers().into_iter().filter(|(name, _)| OWN_HEADERS.contains(&name.as_str())).collect();
+        prop_assert_eq!(own.len(), 2 + usize::from(root.is_some()));
+        prop_assert_eq!(&own[0].1, &seq.to_string());
+    }
+
+    #[test]
+    fn no_line_makes_the_reader_panic(line in prop::collection::vec(any::<u8>(), 0..80)) {
+        let _ = Replayed::read(line.into());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Sent, binary, eventually, new_run, runledger, size_reaches, stack};
 
 /// The commands of the contract, those left to later issues aside.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "migrate",
     "ledger",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 18] = [
     "runs list",
     "runs show",
     "tail",
+    "replay",
     "dead-letters list",
     "dead-letters show",
     "dead-letters retry",
@@ -95,6 +96,7 @@ async fn a_reader_that_goes_away_is_no_error() {
         "dead-letters list",
         "dead-letters show 1",
         "verify",
+        "replay --to -",
         "migrate",
         "simulate --runs 2 --orgs 1",
         "--help",

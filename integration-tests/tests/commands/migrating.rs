@@ -91,3 +91,39 @@ async fn the_stream_is_made_where_it_is_missing() {
     assert_eq!(migrate(&stack, stack.database_url(), []).await.code, Some(0));
     jetstream.get_stream("RUNLEDGER").await.unwrap();
 }
+
+#[tokio::test]
+async fn an_index_that_partitions_lack_is_built_one_by_one_though_a_build_was_interrupted() {
+    let stack = idle_stack().await;
+    let mut orgs = Vec::new();
+    for name in ["one", "other"] {
+        let org_id = stack.register_org(name).await.unwrap();
+        sqlx::query("SELECT ledger.make_partition($1)").bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
+        orgs.push(org_id.uuid().simple().to_string());
+    }
+    // As the migration finds a ledger in use, and one build that was interrupted.
+    let begun = format!(
+        "DROP INDEX ledger.event_import, ledger.event_correction; {};
+         CREATE INDEX event_{org}_event_import ON ledger.event_{org} (seq)",
+        include_str!("../../../migrations/0016_corrections.sql"),
+        org = orgs[0],
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begun)).execute(stack.pool()).await.unwrap();
+    assert_eq!(migrate(&stack, stack.database_url(), []).await.code, Some(0));
+    let parts: Vec<(String, bool, i64)> = sqlx::query_as(
+        "SELECT index.relname::text, indisvalid, (SELECT count(*) FROM pg_inherits WHERE inhparent = index.oid)
+         FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid
+         WHERE index.relname IN ('event_import', 'event_correction') ORDER BY 1",
+    )
+    .fetch_all(stack.pool())
+    .await
+    .unwrap();
+    assert_eq!(parts, [("event_correction".to_owned(), true, 2), ("event_import".to_owned(), true, 2)]);
+    let part: String =
+        sqlx::query_scalar("SELECT pg_get_indexdef(('ledger.event_' || $1 || '_event_import')::regclass)")
+            .bind(&orgs[0])
+            .fetch_one(stack.pool())
+            .await
+            .unwrap();
+    assert!(part.contains("importid"), "{part}");
+}

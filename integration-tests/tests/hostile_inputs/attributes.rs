@@ -60,6 +60,7 @@ fn spoiled() -> Vec<Spoiled> {
         ("sequence 0", "sequence", text("0000000000"), "invalid_event", "sequence"),
         ("the ledger's own seq", "ledgerseq", text("1"), "invalid_event", "ledgerseq"),
         ("the ledger's own time", "recordedtime", text("2026-01-05T10:00:00Z"), "invalid_event", "recordedtime"),
+        ("the ledger's own root", "ledgerroot", text(&"0".repeat(64)), "invalid_event", "ledgerroot"),
     ]
 }
 

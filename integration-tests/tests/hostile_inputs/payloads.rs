@@ -201,6 +201,21 @@ async fn a_payload_that_its_type_does_not_allow_is_refused_naming_the_path() {
             "invalid_event",
             "data.screenshot",
         ),
+        (
+            "screenshots of version 2 in an event of version 1",
+            "step.screenshot_captured",
+            json!({ "step_id": id, "screenshots": [{ "uri": "s3://shots/1" }] }),
+            "invalid_event",
+            "data.screenshot is missing; version 1",
+        ),
+        ("a retraction without a reason", "run.retracted", json!({}), "invalid_event", "data.reason"),
+        (
+            "a retraction by nobody",
+            "run.retracted",
+            json!({ "reason": "x", "retracted_by": "" }),
+            "invalid_id",
+            "data.retracted_by",
+        ),
         ("a retry without an attempt", "step.retried", json!({ "step_id": id }), "invalid_event", "data.attempt"),
         (
             "a retry as attempt 0",

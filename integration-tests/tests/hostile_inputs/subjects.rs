@@ -68,6 +68,14 @@ async fn types_that_nobody_knows_are_refused_and_custom_ones_are_not() {
     }
     let newer = cases.event("run.started", json!({})).with("ce-dataschema", "urn:runledger:run.started:2");
     cases.refused("a newer version", newer, "unknown_version").await;
+    let second = |version: i16| {
+        let data = json!({ "step_id": Uuid::new_v4(), "screenshots": [{ "uri": "" }] });
+        let dataschema = format!("urn:runledger:step.screenshot_captured:{version}");
+        cases.event("step.screenshot_captured", data).with("ce-dataschema", &dataschema)
+    };
+    let (known, newer) = (second(2), second(3));
+    cases.refused_saying("a second version", known, "invalid_event", "data.screenshots[0]").await;
+    cases.refused_saying("a third version", newer, "unknown_version", "up to version 2").await;
     for event_type in ["custom.a", "custom.a.b.c", "custom.Ünï", "custom.\"'<>;--"] {
         let sent = cases.event(event_type, json!([1]));
         cases.appended(event_type, sent).await;

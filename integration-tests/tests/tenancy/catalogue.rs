@@ -14,8 +14,8 @@ const KEYS_WITHOUT_ORG: [(&str, &str); 4] = [
         "ledger.dead_letter dead_letter_stream_stream_created_at_stream_seq_key",
         "a place in the stream is one letter, whoever's it is",
     ),
-    ("ledger.checkpoint checkpoint_pkey", "projectors claim the orgs of one projection and version"),
-    ("ledger.parked parked_pkey", "looked at by projection; no row of a tenant's"),
+    ("ledger.checkpoint checkpoint_pkey", "projectors claim the orgs of one generation of a projection"),
+    ("ledger.parked parked_pkey", "looked at by generation"),
 ];
 
 struct Relation {

@@ -69,6 +69,18 @@ async fn the_owner_is_refused_by_trigger_also_as_a_replica() {
             }
         }
     }
+    // A row of archived_event is there; the other is guarded against TRUNCATE, which needs none.
+    for change in [
+        "UPDATE ledger.archived_event SET seq = seq",
+        "DELETE FROM ledger.archived_event",
+        "TRUNCATE ledger.archived_event",
+        "TRUNCATE ledger.archived_provenance",
+    ] {
+        let outcome = sqlstate(&mut conn, None, change).await;
+        if outcome.as_deref() != Some(DENIED) {
+            faults.push(format!("{change} gives {outcome:?}"));
+        }
+    }
     assert!(faults.is_empty(), "{faults:#?}");
     let events: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger.event").fetch_one(&mut *conn).await.unwrap();
     assert_eq!(events, 9);
@@ -105,6 +117,28 @@ async fn only_the_ledger_appends_events() {
     for role in ROLES {
         let expected = (role != "runledger_ledger").then_some(DENIED);
         assert_eq!(sqlstate(&mut conn, Some(role), &copy).await.as_deref(), expected, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_the_owner_archives_or_drops() {
+    let (stack, one, _) = two_orgs().await;
+    let mut conn = stack.pool().acquire().await.unwrap();
+    let of_archives =
+        writes(&mut conn, "n.nspname = 'ledger' AND (c.relname LIKE 'archive%' OR c.relname = 'provenance')").await;
+    assert_eq!(of_archives, [""; 0]);
+    for role in ROLES {
+        for call in [
+            format!("ledger.create_partition('event_{}_rest')", one.uuid().simple()),
+            format!("ledger.attach_partition('event_{}_rest', '{one}')", one.uuid().simple()),
+            format!("ledger.prepare_rest('{one}')"),
+            format!("ledger.copy_rest('{one}', 0, 1)"),
+            format!("ledger.lock_for_drop('{one}')"),
+            format!("ledger.swap_partition('{one}', 1)"),
+        ] {
+            let outcome = sqlstate(&mut conn, Some(role), &format!("SELECT {call}")).await;
+            assert_eq!(outcome.as_deref(), Some(DENIED), "{role}: {call}");
+        }
     }
 }
 

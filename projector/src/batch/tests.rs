@@ -6,17 +6,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     story::{Told, lookups, on, recorded, subject},
-    user_workflow_run::UserWorkflowRun,
+    user_workflow_run::{UserWorkflowRun, any_order::Tables},
 };
 
 /// A ledger in memory, folded batch by batch with a cache of this size.
-fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usize) -> Vec<String> {
+fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usize) -> Tables {
     let (org_id, lookups) = (subject().org_id, lookups());
     let cache = StateCache::<UserWorkflowRun>::new(weight_max);
-    let (mut table, mut after) = (BTreeMap::new(), 0);
+    let (mut tables, mut after) = (Tables::default(), 0);
     for page in events.chunks(batch_size) {
-        cache.begin(org_id, Seq::new(after as i64));
-        let mut batch = Batch::new(org_id, Seq::new(after as i64), &lookups, &cache);
+        cache.begin(org_id, 1, Seq::new(after as i64));
+        let mut batch = Batch::new(1, org_id, Seq::new(after as i64), &lookups, &cache);
         let mut missing = BTreeMap::<_, Vec<_>>::new();
         for recorded in page {
             let event = FoldEvent::read::<UserWorkflowRun>(recorded).unwrap();
@@ -34,24 +34,24 @@ fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usiz
         let prior = stream::iter(prior.into_iter().map(Ok));
         batch.fold_stream(prior, &HashSet::new(), &mut missing).now_or_never().unwrap().unwrap();
         assert!(missing.is_empty());
-        let rows = std::mem::take(&mut batch.rows);
-        table.extend(rows.runs.into_iter().map(|row| ((row.run_id, None), format!("{row:?}"))));
-        table.extend(rows.steps.into_iter().map(|row| ((row.run_id, Some(row.step_id)), format!("{row:?}"))));
+        tables.write(std::mem::take(&mut batch.rows));
         after += page.len();
         cache.commit(org_id, Seq::new(after as i64), batch.into_states());
     }
-    table.into_values().collect()
+    tables
 }
 
 fn told() -> impl Strategy<Value = Told> {
-    (0..6usize, 1..3u128, 0..3i32, 0..5u8, 0xB..0xEu128).prop_map(|(which, step, attempt, second, run)| {
+    (0..8usize, 1..3u128, 0..3i32, 0..5u8, 0xB..0xEu128).prop_map(|(which, step, attempt, second, run)| {
         let attempt = format!(r#""attempt":{attempt}"#);
         let told = match which {
             0 => on("run.started", "").with(r#""context":{"a":1}"#),
             1 => on("run.completed", ""),
             2 => on("step.started", "").step(step).with(&attempt),
             3 => on("step.completed", "").step(step).with(&attempt),
-            4 => on("step.event_logged", "").step(step).with(r#""event":{}"#),
+            4 => on("run.retracted", "").with(r#""reason":"sent twice""#),
+            5 => on("run.reinstated", ""),
+            6 => on("step.event_logged", "").step(step).with(r#""event":{}"#),
             _ => on("step.completed", "").step(step).with(r#""attempt":"poison""#),
         };
         told.at(format!("10:00:0{second}")).about(run)
@@ -83,7 +83,7 @@ fn what_was_parked_before_is_not_folded_when_a_state_is_made_anew() {
         on("run.context_added", "10:00:02").with(r#""context":{}"#),
     ]);
     let (org_id, lookups, cache) = (subject().org_id, lookups(), StateCache::<UserWorkflowRun>::new(0));
-    let mut batch = Batch::new(org_id, Seq::new(2), &lookups, &cache);
+    let mut batch = Batch::new(1, org_id, Seq::new(2), &lookups, &cache);
     let last = FoldEvent::read::<UserWorkflowRun>(&events[2]).unwrap();
     let mut missing = BTreeMap::from([(subject().subject_id, vec![last])]);
     let prior = stream::iter(events[..2].iter().cloned().map(Ok));

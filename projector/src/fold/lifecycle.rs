@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use events::payload::value::Json;
+use serde::Serialize;
 
 use super::{Flags, Greatest, Span, Stamp};
 
@@ -12,7 +13,8 @@ const PLAUSIBLE_SINCE: DateTime<Utc> = match DateTime::from_timestamp(946_684_80
 };
 
 /// The statuses of runs and steps. Each kind uses those that its event types lead to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Created, or about to be tried again.
     #[default]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use events::payload::value::Object;
 
@@ -9,6 +9,9 @@ pub const LIST_ELEMENTS_MAX: usize = 1_000;
 /// … and at most this many bytes of JSON.
 pub const LIST_BYTES_MAX: usize = 16 << 20;
 
+/// Where an element stands: the event that sent it, and its place among those that the event sent.
+type Place = (Stamp, usize);
+
 /// The latest elements of an array column, in the order in which they happened.
 ///
 /// `floor` is the greatest element that ever had to go. Whatever is below it would have had to go
@@ -16,23 +19,30 @@ pub const LIST_BYTES_MAX: usize = 16 << 20;
 /// independent of order too.
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    elements: BTreeMap<Stamp, Box<str>>,
+    elements: BTreeMap<Place, Box<str>>,
     bytes: usize,
-    floor: Option<Stamp>,
+    floor: Option<Place>,
 }
 
 impl List {
     /// Adds what was sent, together with the time and the id of the event that sent it.
     pub fn add(&mut self, stamp: Stamp, element: &Object) {
-        self.add_json(stamp, render(stamp, element).into());
+        self.add_all(stamp, slice::from_ref(element));
     }
 
-    fn add_json(&mut self, stamp: Stamp, json: Box<str>) {
-        if self.floor.is_some_and(|floor| stamp < floor) {
+    /// [`add`](Self::add) for an event that sent several elements.
+    pub fn add_all(&mut self, stamp: Stamp, elements: &[Object]) {
+        for (number, element) in elements.iter().enumerate() {
+            self.add_json((stamp, number), render(stamp, element).into());
+        }
+    }
+
+    fn add_json(&mut self, place: Place, json: Box<str>) {
+        if self.floor.is_some_and(|floor| place < floor) {
             return;
         }
         self.bytes += json.len();
-        self.elements.insert(stamp, json);
+        self.elements.insert(place, json);
         while self.elements.len() > LIST_ELEMENTS_MAX || self.bytes > LIST_BYTES_MAX {
             let Some((lowest, json)) = self.elements.pop_first() else { break };
             self.bytes -= json.len();
@@ -87,8 +97,9 @@ mod tests {
 
     fn list(elements: impl IntoIterator<Item = (i64, usize)>) -> List {
         let mut list = List::default();
-        for (second, bytes) in elements {
-            list.add_json(stamp(second), "x".repeat(bytes).into());
+        for (place, bytes) in elements {
+            // Two of an event.
+            list.add_json((stamp(place / 2), place as usize % 2), "x".repeat(bytes).into());
         }
         list
     }
@@ -103,10 +114,23 @@ mod tests {
     }
 
     #[test]
+    fn elements_of_one_event_stand_in_the_order_in_which_it_sent_them() {
+        let shots: Vec<Object> = (0..12).map(|n| serde_json::from_str(&format!(r#"{{"n":{n}}}"#)).unwrap()).collect();
+        let mut list = List::default();
+        list.add(stamp(2), &shots[11]);
+        list.add_all(stamp(1), &shots[..11]);
+        let json: Vec<serde_json::Value> = serde_json::from_str(&list.to_json()).unwrap();
+        assert_eq!(
+            json.iter().map(|element| element["n"].as_u64().unwrap()).collect::<Vec<_>>(),
+            (0..12).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn the_latest_thousand_are_kept() {
-        let list = list((0..1_500).rev().map(|second| (second, 1)));
+        let list = list((0..1_501).rev().map(|place| (place, 1)));
         assert_eq!(list.elements.len(), LIST_ELEMENTS_MAX);
-        assert_eq!(list.elements.first_key_value().unwrap().0, &stamp(500));
+        assert_eq!(list.elements.first_key_value().unwrap().0, &(stamp(250), 1));
         assert!(list.truncated());
     }
 

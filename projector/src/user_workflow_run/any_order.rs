@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use events::RecordedEvent;
+use events::{
+    RecordedEvent,
+    id::{RunId, StepId},
+};
 use proptest::prelude::*;
 
 use super::{Rows, UserWorkflowRun};
@@ -13,7 +16,7 @@ use crate::{
 
 /// What a run of a real service might send, on purpose crowded: few times, few steps, few keys.
 fn told() -> impl Strategy<Value = Told> {
-    let run = (0..9usize, "[a-c]", 0..4u8).prop_map(|(which, key, n)| {
+    let run = (0..11usize, "[a-c]", 0..4u8).prop_map(|(which, key, n)| {
         let context = format!(r#""context":{{"{key}":{n},"both":"{key}"}}"#);
         let attributes =
             format!(r#"{context},"channel":"{}","workflow_revision":{n}"#, ["web", "telex"][n as usize % 2]);
@@ -29,10 +32,12 @@ fn told() -> impl Strategy<Value = Told> {
             5 => on("run.failed", "").with(&error),
             6 => on("run.cancelled", "").with(&format!(r#""reason":"{key}""#)),
             7 => on("run.timed_out", "").with(&error),
+            8 => on("run.retracted", "").with(r#""reason":"sent twice""#),
+            9 => on("run.reinstated", ""),
             _ => on("custom.noted", ""),
         }
     });
-    let step = (0..9usize, 1..4u128, 0..3i32, 0..3i32).prop_map(|(which, step, attempt, n)| {
+    let step = (0..10usize, 1..4u128, 0..3i32, 0..3i32).prop_map(|(which, step, attempt, n)| {
         let about = format!(r#""step_number":{n},"metadata":{{"n":{n}}}"#);
         let (retry, attempt) = (format!(r#""attempt":{}"#, attempt + 1), format!(r#""attempt":{attempt}"#));
         match which {
@@ -41,9 +46,13 @@ fn told() -> impl Strategy<Value = Told> {
             2 => on("step.retried", "").with(&retry).with(r#""error_message":"again""#),
             3 => on("step.event_logged", "").with(&format!(r#""event":{{"n":{n},"time":"mine"}}"#)),
             4 => on("step.screenshot_captured", "").with(r#""screenshot":{"uri":"s3://shots/1"}"#),
-            5 => on("step.completed", "").with(&attempt).with(&format!(r#""output_data":[{n}]"#)),
-            6 => on("step.failed", "").with(&attempt).with(&format!(r#""error_message":"{n}""#)),
-            7 => on("step.skipped", "").with(&attempt).with(r#""reason":"not needed""#),
+            6 => on("step.completed", "").with(&attempt).with(&format!(r#""output_data":[{n}]"#)),
+            7 => on("step.failed", "").with(&attempt).with(&format!(r#""error_message":"{n}""#)),
+            5 => {
+                let shots = r#""screenshots":[{"uri":"s3://shots/2"},{"uri":"s3://shots/1"}]"#;
+                on("step.screenshot_captured", "").version(2).with(shots)
+            }
+            8 => on("step.skipped", "").with(&attempt).with(r#""reason":"not needed""#),
             _ => on("step.failed", "").with(r#""error_message":false"#),
         }
         .step(step)
@@ -59,14 +68,18 @@ fn told() -> impl Strategy<Value = Told> {
     })
 }
 
-/// The tables after these batches.
+/// The tables after these batches: by run and step, the rows.
 #[derive(Debug, Default, PartialEq)]
-struct Tables(BTreeMap<String, String>);
+pub struct Tables(BTreeMap<(RunId, Option<StepId>), String>);
 
 impl Tables {
-    fn upsert(&mut self, rows: Rows) {
-        self.0.extend(rows.runs.into_iter().map(|row| (row.run_id.to_string(), format!("{row:#?}"))));
-        self.0.extend(rows.steps.into_iter().map(|row| (row.step_id.to_string(), format!("{row:#?}"))));
+    /// What [`Rows::write`] does.
+    pub fn write(&mut self, rows: Rows) {
+        for (_, retracted) in rows.retracted {
+            self.0.retain(|(run_id, _), _| *run_id != retracted);
+        }
+        self.0.extend(rows.runs.into_iter().map(|row| ((row.run_id, None), format!("{row:#?}"))));
+        self.0.extend(rows.steps.into_iter().map(|row| ((row.run_id, Some(row.step_id)), format!("{row:#?}"))));
     }
 
     fn after<'a>(batches: impl IntoIterator<Item = &'a [RecordedEvent]>) -> Self {
@@ -77,7 +90,7 @@ impl Tables {
             }
             let mut rows = Rows::default();
             state.take_rows(subject(), &lookups(), &mut rows);
-            tables.upsert(rows);
+            tables.write(rows);
         }
         tables
     }

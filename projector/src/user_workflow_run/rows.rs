@@ -1,10 +1,13 @@
 use chrono::{DateTime, Utc};
 use events::id::{NodeId, OrgId, RunId, StepId, UserId, WorkflowId};
-use sqlx::{PgConnection, query_file};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection, query, query_file};
 
+use super::columns;
 use crate::{
+    copy::Copy,
     fold::{Flags, Status},
-    write::{column, joined},
+    write::{column, joined, json, optional_json},
 };
 
 /// Rows on their way into the two tables.
@@ -14,10 +17,16 @@ pub struct Rows {
     pub runs: Vec<RunRow>,
     /// Of `user_workflow_run_step`.
     pub steps: Vec<StepRow>,
+    /// Runs that have no rows in either table any more: retracted.
+    pub retracted: Vec<(OrgId, RunId)>,
+    /// Rows that retracted runs would have: tried, so that PostgreSQL may refuse them, and kept nowhere.
+    pub withheld_runs: Vec<RunRow>,
+    /// The same of their steps.
+    pub withheld_steps: Vec<StepRow>,
 }
 
 /// A row of `user_workflow_run`; object and array columns are JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the columns' meaning is the read model's")]
 pub struct RunRow {
     pub org_id: OrgId,
@@ -31,10 +40,14 @@ pub struct RunRow {
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<i64>,
+    #[serde(serialize_with = "json")]
     pub context: String,
+    #[serde(serialize_with = "json")]
     pub config_snapshot: String,
+    #[serde(serialize_with = "json")]
     pub endpoints_used: String,
     pub error_message: Option<String>,
+    #[serde(serialize_with = "optional_json")]
     pub error_details: Option<String>,
     pub flags: Flags,
     pub created_by: Option<UserId>,
@@ -44,7 +57,7 @@ pub struct RunRow {
 }
 
 /// A row of `user_workflow_run_step`; object and array columns are JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the columns' meaning is the read model's")]
 pub struct StepRow {
     pub org_id: OrgId,
@@ -57,12 +70,18 @@ pub struct StepRow {
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub duration_ms: Option<i64>,
+    #[serde(serialize_with = "optional_json")]
     pub input_data: Option<String>,
+    #[serde(serialize_with = "optional_json")]
     pub output_data: Option<String>,
+    #[serde(serialize_with = "json")]
     pub screenshots: String,
+    #[serde(serialize_with = "json")]
     pub events: String,
     pub error_message: Option<String>,
+    #[serde(serialize_with = "optional_json")]
     pub error_details: Option<String>,
+    #[serde(serialize_with = "json")]
     pub metadata: String,
     pub flags: Flags,
     pub created_at: DateTime<Utc>,
@@ -89,11 +108,60 @@ impl StepRow {
 }
 
 impl Rows {
-    /// Inserts or replaces the rows, one statement a table.
+    /// Where the rows of a run and of its steps belong.
+    pub fn of_run(&mut self, is_retracted: bool) -> (&mut Vec<RunRow>, &mut Vec<StepRow>) {
+        if is_retracted {
+            (&mut self.withheld_runs, &mut self.withheld_steps)
+        } else {
+            (&mut self.runs, &mut self.steps)
+        }
+    }
+
+    /// The rows as COPY takes them.
+    pub fn copy(&self) -> Vec<Copy> {
+        let runs = |rows| Copy::of("user_workflow_run", columns::RUN, rows);
+        let steps = |rows| Copy::of("user_workflow_run_step", columns::STEP, rows);
+        let mut copies = vec![runs(&self.runs), steps(&self.steps)];
+        if !self.withheld_runs.is_empty() {
+            copies.extend([runs(&self.withheld_runs), steps(&self.withheld_steps)].map(Copy::on_trial));
+        }
+        copies
+    }
+
+    /// Inserts or replaces the rows, and deletes those of retracted runs: one statement a table each.
     pub async fn write(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if !self.withheld_runs.is_empty() {
+            let mut trial = conn.begin().await?;
+            upsert_runs(&self.withheld_runs, &mut trial).await?;
+            upsert_steps(&self.withheld_steps, &mut trial).await?;
+            trial.rollback().await?;
+        }
+        delete_retracted(&self.retracted, conn).await?;
         upsert_runs(&self.runs, conn).await?;
         upsert_steps(&self.steps, conn).await
     }
+}
+
+async fn delete_retracted(runs: &[(OrgId, RunId)], conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let (orgs, run_ids) = (column(runs, |(org_id, _)| org_id.uuid()), column(runs, |(_, run_id)| run_id.uuid()));
+    query!(
+        "DELETE FROM user_workflow_run_step WHERE (org_id, run_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
+        &orgs,
+        &run_ids
+    )
+    .execute(&mut *conn)
+    .await?;
+    query!(
+        "DELETE FROM user_workflow_run WHERE (org_id, run_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
+        &orgs,
+        &run_ids
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 async fn upsert_runs(rows: &[RunRow], conn: &mut PgConnection) -> Result<(), sqlx::Error> {

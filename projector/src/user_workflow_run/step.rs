@@ -62,7 +62,7 @@ impl Step {
     }
 
     pub fn screenshot_captured(&mut self, stamp: Stamp, sent: StepScreenshotCaptured) {
-        self.screenshots.add(stamp, &sent.screenshot);
+        self.screenshots.add_all(stamp, &sent.screenshots);
     }
 
     pub fn completed(&mut self, stamp: Stamp, sent: StepCompleted) {

@@ -1,6 +1,6 @@
 //! Each rule of the contract's fold, given events and then rows.
 
-use super::{RunRow, StepRow, UserWorkflowRun};
+use super::{Rows, RunRow, StepRow, UserWorkflowRun};
 use crate::{
     fold::{LIST_ELEMENTS_MAX, Status},
     projection::{FoldEvent, Projection},
@@ -283,10 +283,116 @@ mod lists {
     }
 
     #[test]
+    fn screenshots_of_both_versions_stand_in_one_list_in_the_order_of_time_and_sending() {
+        let both = r#""screenshots":[{"uri":"s3://b"},{"uri":"s3://a","time":"mine"}]"#;
+        let step = step_of([
+            on("step.screenshot_captured", "10:00:02").version(2).step(1).with(both),
+            on("step.screenshot_captured", "10:00:01").step(1).with(r#""screenshot":{"uri":"s3://z","n":1.0}"#),
+        ]);
+        let element = |sent: &str, second, event| {
+            format!(r#"{{{sent},"time":"2026-03-01T10:00:0{second}.000000Z","event_id":"{}"}}"#, id(event))
+        };
+        let elements = [
+            element(r#""n":1.0,"uri":"s3://z""#, 1, 2),
+            element(r#""uri":"s3://b""#, 2, 1),
+            element(r#""uri":"s3://a""#, 2, 1),
+        ];
+        assert_eq!(step.screenshots, format!("[{}]", elements.join(",")));
+    }
+
+    #[test]
+    fn the_limit_of_a_list_may_fall_within_an_event() {
+        let shots = |event: usize| {
+            let shots: Vec<_> = (0..3).map(|n| format!(r#"{{"uri":"s3://shots/{event}/{n}"}}"#)).collect();
+            let time = format!("10:{:02}:{:02}", event / 60, event % 60);
+            let shots = format!(r#""screenshots":[{}]"#, shots.join(","));
+            on("step.screenshot_captured", time).version(2).step(1).with(&shots)
+        };
+        let over = step_of((0..LIST_ELEMENTS_MAX.div_ceil(3)).map(shots));
+        assert_eq!(over.flags, flags(["list_truncated"]));
+        assert!(over.screenshots.starts_with(r#"[{"uri":"s3://shots/0/2","#));
+    }
+
+    #[test]
     fn endpoints_are_a_list_of_the_run() {
         let endpoint = format!(r#""endpoint":{{"endpoint_id":"{}","kind":"portal"}}"#, id(5));
         let run = run_of([on("run.endpoint_used", "10:00:00").with(&endpoint)]);
         assert!(run.endpoints_used.contains(r#""kind":"portal","time":"2026-03-01T10:00:00.000000Z""#));
+    }
+}
+
+mod corrections {
+    use super::*;
+
+    fn retracted(time: &'static str) -> Told {
+        on("run.retracted", time).with(r#""reason":"sent twice""#)
+    }
+
+    fn story() -> [Told; 3] {
+        [on("run.started", "10:00:00"), on("step.started", "10:00:01").step(1), on("run.completed", "10:00:02")]
+    }
+
+    #[test]
+    fn a_retracted_run_has_no_rows() {
+        let rows = rows_of::<UserWorkflowRun>(story().into_iter().chain([retracted("11:00:00")]));
+        assert_eq!((rows.runs, rows.steps), (vec![], vec![]));
+        assert_eq!(rows.retracted, [(crate::story::subject().org_id, id(0xB).try_into().unwrap())]);
+        let without = rows_of::<UserWorkflowRun>(story());
+        assert_eq!((rows.withheld_runs, rows.withheld_steps), (without.runs, without.steps));
+    }
+
+    #[test]
+    fn a_reinstated_run_has_the_rows_that_it_would_have_had() {
+        let before = rows_of::<UserWorkflowRun>(story());
+        let corrected = [retracted("11:00:00"), on("run.reinstated", "11:00:01")];
+        assert_eq!(rows_of::<UserWorkflowRun>(story().into_iter().chain(corrected)), before);
+    }
+
+    #[test]
+    fn of_a_retraction_and_a_reinstatement_the_later_wins_and_at_one_time_the_greater_id() {
+        let is_retracted =
+            |corrections: [Told; 2]| rows_of::<UserWorkflowRun>(story().into_iter().chain(corrections)).runs.is_empty();
+        assert!(!is_retracted([retracted("11:00:00"), on("run.reinstated", "11:00:01")]));
+        assert!(is_retracted([retracted("11:00:02"), on("run.reinstated", "11:00:01")]));
+        assert!(!is_retracted([retracted("11:00:00").id(8), on("run.reinstated", "11:00:00").id(9)]));
+        assert!(is_retracted([retracted("11:00:00").id(9), on("run.reinstated", "11:00:00").id(8)]));
+    }
+
+    #[test]
+    fn corrections_count_as_sent_and_touch_no_time_and_no_flag() {
+        let corrections =
+            [retracted("09:00:00").sent_by("urn:desk", 1), on("run.reinstated", "11:00:00").sent_by("urn:desk", 2)];
+        let run = run_of(story().into_iter().chain(corrections.clone()));
+        assert_eq!(run, run_of(story()));
+        assert_eq!(run.flags, flags([]));
+        let [_, late] = corrections;
+        assert_eq!(run_of(story().into_iter().chain([late])).flags, flags(["events_missing"]));
+    }
+
+    #[test]
+    fn a_run_of_corrections_alone_has_no_row() {
+        let rows = rows_of::<UserWorkflowRun>([retracted("10:00:00"), on("run.reinstated", "11:00:00")]);
+        assert_eq!(rows, Rows::default());
+    }
+
+    #[test]
+    fn what_happens_while_a_run_is_retracted_shows_when_it_is_reinstated() {
+        let later = [on("step.started", "10:00:03").step(2), on("run.reinstated", "12:00:00")];
+        let events = recorded(story().into_iter().chain([retracted("11:00:00")]).chain(later));
+        let mut state = UserWorkflowRun::default();
+        let mut take = |events: &[_]| {
+            for event in events {
+                state.apply(FoldEvent::read::<UserWorkflowRun>(event).unwrap());
+            }
+            let mut rows = Rows::default();
+            state.take_rows(crate::story::subject(), &crate::story::lookups(), &mut rows);
+            let withheld = (rows.withheld_runs.len(), rows.withheld_steps.len());
+            (rows.runs.len(), rows.steps.len(), rows.retracted.len(), withheld)
+        };
+        assert_eq!(take(&events[..3]), (1, 1, 0, (0, 0)));
+        assert_eq!(take(&events[3..4]), (0, 0, 1, (1, 0)));
+        assert_eq!(take(&events[4..5]), (0, 0, 0, (1, 1)));
+        assert_eq!(take(&events[5..]), (1, 2, 0, (0, 0)));
     }
 }
 
@@ -392,7 +498,7 @@ fn only_what_changed_becomes_rows() {
     ]);
     let mut state = UserWorkflowRun::default();
     let take = |state: &mut UserWorkflowRun| {
-        let mut rows = super::Rows::default();
+        let mut rows = Rows::default();
         state.take_rows(crate::story::subject(), &crate::story::lookups(), &mut rows);
         rows
     };
@@ -405,7 +511,7 @@ fn only_what_changed_becomes_rows() {
     let rows = take(&mut state);
     assert_eq!((rows.runs.len(), rows.steps.len()), (1, 1));
     assert_eq!(rows.steps, fold::<UserWorkflowRun>(&events).steps[1..]);
-    assert_eq!(take(&mut state), super::Rows::default());
+    assert_eq!(take(&mut state), Rows::default());
 }
 
 #[test]

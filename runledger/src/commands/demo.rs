@@ -23,7 +23,11 @@ use stack::{
     servers::{ServerOptions, Servers},
 };
 
-use super::{runs, verify, wait};
+use super::{
+    runs,
+    verify::{self, Evidence},
+    wait,
+};
 use crate::{
     output,
     progress::Progress,
@@ -179,9 +183,9 @@ async fn print_refused(conn: &mut PgConnection) -> anyhow::Result<()> {
 }
 
 async fn print_verdicts(settings: &Settings) -> anyhow::Result<bool> {
-    let verdicts = verify::verify_orgs(&settings.database(Role::Admin)?, None, 4).await?;
+    let verdicts = verify::verify_orgs(&settings.database(Role::Admin)?, None, &Evidence::Database, 4).await?;
     for (org_id, verdict) in &verdicts {
-        output::print(verify::sentence(*org_id, verdict))?;
+        output::print(verify::sentence(*org_id, verdict, &Evidence::Database))?;
     }
     Ok(verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::Intact { .. })))
 }

@@ -1,6 +1,11 @@
-//! `runledger emit`: publishes CloudEvents, one JSON object a line, from a file or standard input.
+//! `runledger emit`: publishes CloudEvents, one JSON object a line, from files or standard input; or puts
+//! a replay back into an empty ledger.
 
-use std::{os::fd::AsFd, path::PathBuf, process::ExitCode};
+use std::{
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -22,22 +27,39 @@ use crate::{
     settings::Settings,
 };
 
+mod replayed_lines;
+mod restore;
+
+use restore::Restore;
+
 /// A longer line fits into no message.
 const LINE_BYTES_MAX: usize = ledger::stream::MESSAGE_BYTES_MAX as usize;
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Publish CloudEvents, one JSON object a line, from a file or standard input
+/// Publish CloudEvents, one JSON object a line, from files or standard input
 ///
 /// Each line is sent byte for byte to runledger.events.ORGID.TYPE. A line that the ledger would refuse
 /// for its form is reported with its number and not sent.
+///
+/// With --restore nothing is published: what `runledger replay` wrote goes directly into a ledger that has
+/// no events of these orgs, with the same seqs and recorded times, and each org's Merkle root is compared
+/// with the source's. An org is restored whole or not at all; one that stands already is compared. Only the
+/// owner of the tables may do it.
 #[derive(Args)]
 pub struct Emit {
     /// NDJSON in CloudEvents' JSON format [default: standard input]
-    file: Option<PathBuf>,
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Send also what the ledger would refuse, as long as org and type can be read
     #[arg(long)]
     no_check: bool,
-    /// Print JSON, one object
+    /// Restore a replay, also one compressed by zstd or gzip, instead of publishing
+    #[arg(long, conflicts_with = "no_check")]
+    restore: bool,
+    /// Restore also an org whose end is missing from the replay, or that was not replayed whole
+    #[arg(long, requires = "restore")]
+    unproved: bool,
+    /// Print JSON, one object; with --restore one an org
     #[arg(long)]
     json: bool,
 }
@@ -52,17 +74,33 @@ struct Address {
 
 impl Emit {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let mut lines = Lines { input: self.open().await?, number: 0 };
+        let Self { restore, unproved, json, .. } = self;
+        if restore {
+            return Restore { files: self.files, unproved, json }.run(settings).await;
+        }
+        let mut files = self.files.iter().map(PathBuf::as_path).collect::<Vec<_>>();
+        if files.is_empty() {
+            files.push(Path::new("-"));
+        }
+        let mut inputs = Vec::with_capacity(files.len());
+        for file in files {
+            inputs.push((name(file), open(file).await?));
+        }
         let client = settings.connect_to_nats().await?;
         EventStream::ensure(&client).await?;
         let mut publisher = Publisher::new(&client);
         let mut refused = 0_u64;
-        while let Some(line) = lines.next().await.with_context(|| format!("{} cannot be read", self.name()))? {
-            match line.and_then(|line| self.publication(line)) {
-                Ok(publication) => publisher.publish(publication).await?,
-                Err(refusal) => {
-                    refused += 1;
-                    eprintln!("line {}: {}", lines.number, output::printable(&refusal.to_string()));
+        let several = inputs.len() > 1;
+        for (name, input) in inputs {
+            let mut lines = Lines { input, number: 0 };
+            while let Some(line) = lines.next().await.with_context(|| format!("{name} cannot be read"))? {
+                match line.and_then(|line| self.publication(line)) {
+                    Ok(publication) => publisher.publish(publication).await?,
+                    Err(refusal) => {
+                        refused += 1;
+                        let file = if several { format!("{} ", output::printable(&name)) } else { String::new() };
+                        eprintln!("{file}line {}: {}", lines.number, output::printable(&refusal.to_string()));
+                    }
                 }
             }
         }
@@ -76,23 +114,6 @@ impl Emit {
             ))?;
         }
         Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    fn name(&self) -> String {
-        let file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
-        file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string())
-    }
-
-    async fn open(&self) -> anyhow::Result<Box<dyn AsyncBufRead + Unpin + Send>> {
-        let Some(path) = self.file.as_ref().filter(|file| file.as_os_str() != "-") else {
-            let stdin = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-            return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, tokio::fs::File::from_std(stdin))));
-        };
-        let file = tokio::fs::File::open(path).await.with_context(|| format!("{} cannot be opened", path.display()))?;
-        if file.metadata().await?.is_dir() {
-            anyhow::bail!("{} is a directory; give a file with one event a line", path.display());
-        }
-        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
     }
 
     /// The message that the line becomes, or why it is not to be sent.
@@ -114,6 +135,26 @@ impl Emit {
         }
         Ok(Publication { subject, headers, payload: line })
     }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn name(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+async fn open(path: &Path) -> anyhow::Result<Box<dyn AsyncBufRead + Unpin + Send>> {
+    if is_stdin(path) {
+        let stdin = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, tokio::fs::File::from_std(stdin))));
+    }
+    let file = tokio::fs::File::open(path).await.with_context(|| format!("{} cannot be opened", path.display()))?;
+    if file.metadata().await?.is_dir() {
+        anyhow::bail!("{} is a directory; give a file with one event a line", path.display());
+    }
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
 }
 
 /// The subject and, if it has an id, the message id of the event that the line is.
@@ -189,7 +230,7 @@ mod tests {
     }
 
     fn publication(line: Bytes, no_check: bool) -> Result<Publication, Refusal> {
-        Emit { file: None, no_check, json: false }.publication(line)
+        Emit { files: Vec::new(), no_check, restore: false, unproved: false, json: false }.publication(line)
     }
 
     async fn lines_of(text: &'static [u8]) -> Vec<Result<Bytes, Code>> {

@@ -1,4 +1,5 @@
-//! `runledger import event-log`: a process-mining log becomes run and step events.
+//! `runledger import`: `event-log`, a process-mining log becomes run and step events; what was imported,
+//! and taking it back.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +9,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use events::{Event, id::OrgId};
+use events::{
+    Event,
+    id::{OrgId, RunId, Seq},
+};
 use ledger::stream::EventStream;
 use serde_json::json;
 use tokio::{sync::mpsc, task::spawn_blocking};
@@ -22,10 +26,15 @@ use crate::{
     settings::Settings,
 };
 
+mod list;
+mod revert;
+
+use revert::Retracted;
+
 /// So many cases may be read ahead of the one that is being published.
 const CASES_AHEAD_MAX: usize = 64;
 
-/// Bring in what other systems recorded: event-log
+/// Bring in what other systems recorded, take it back: event-log, list, revert
 #[derive(Args)]
 pub struct Import {
     #[command(subcommand)]
@@ -35,11 +44,14 @@ pub struct Import {
 #[derive(Subcommand)]
 enum What {
     EventLog(ImportEventLog),
+    List(list::List),
+    Revert(revert::Revert),
 }
 
 /// Import a process-mining log, CSV or XES, gzip or not: a case becomes a run, a line a step
 ///
-/// All ids are derived from the content, so importing the same file again changes nothing. A run ends
+/// All ids are derived from the content, so importing the same file again changes nothing, but that runs
+/// of it come back which `import revert` has taken away. A run ends
 /// with the last line of its case, if that line's activity is known to be an end: BILLED, PAID, COMPLETE,
 /// COMPLETED, CLOSED, END, FINISHED (completed), DELETE, DELETED, CANCEL, CANCELLED, CANCELED, WITHDRAWN
 /// (cancelled), FAILED (failed), in capitals or not, and what --ended says; otherwise it is left running.
@@ -77,7 +89,7 @@ struct ImportEventLog {
     /// An activity that ends a case, and how: completed, failed, cancelled or timeout; may be repeated
     #[arg(long, value_name = "ACTIVITY=STATUS", value_parser = parse_ending)]
     ended: Vec<(String, Ending)>,
-    /// Do not wait until the runs can be seen
+    /// Do not wait until the runs can be seen; those of a reverted import stay retracted
     #[arg(long)]
     no_wait: bool,
     /// Print JSON, one object
@@ -103,6 +115,8 @@ impl Import {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         match self.what {
             What::EventLog(command) => command.run(settings).await,
+            What::List(command) => command.run(settings).await,
+            What::Revert(command) => command.run(settings).await,
         }
     }
 }
@@ -132,16 +146,22 @@ impl ImportEventLog {
             import_id: Target::import_id(org_id, survey.digest),
             endings: Endings::usual_and(self.ended.clone()),
         };
+        let position = match self.no_wait {
+            true => Seq::ZERO,
+            false => revert::position(settings, &client, org_id).await?,
+        };
         let mut publisher = Publisher::new(&client);
         if self.org.is_none() {
             publisher.publish(Publication::of(&target.registration(&org_name, survey.earliest)?)).await?;
         }
         let counts = (survey.cases.len(), survey.lines, survey.rejected);
-        let acknowledged = self.publish(publisher, survey, target.clone()).await?;
+        let (acknowledged, runs) = self.publish(publisher, survey, target.clone()).await?;
+        let mut retracted = Retracted::default();
         if !self.no_wait {
             wait::until_projected(settings, &client, acknowledged.last_stream_seq, &[org_id]).await?;
+            retracted = revert::reinstate(settings, &client, &target, &runs, position).await?;
         }
-        self.report(&target, counts, acknowledged, &rejects)?;
+        self.report(&target, counts, acknowledged, retracted, &rejects)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -175,8 +195,13 @@ impl ImportEventLog {
         Ok(survey?)
     }
 
-    /// Reads cases in a thread of its own and publishes them as they come.
-    async fn publish(&self, mut publisher: Publisher, survey: Survey, target: Target) -> anyhow::Result<Acknowledged> {
+    /// Reads cases in a thread of its own and publishes them as they come. Returns their runs too.
+    async fn publish(
+        &self,
+        mut publisher: Publisher,
+        survey: Survey,
+        target: Target,
+    ) -> anyhow::Result<(Acknowledged, Vec<RunId>)> {
         let progress = self.progress("importing the log, bytes");
         let log = self.log(&progress);
         let (sender, mut cases) = mpsc::channel::<Vec<Event>>(CASES_AHEAD_MAX);
@@ -186,7 +211,9 @@ impl ImportEventLog {
                 sender.blocking_send(events).context("publishing has stopped")
             })
         });
+        let mut runs = Vec::new();
         while let Some(events) = cases.recv().await {
+            runs.extend(events.first().map(|event| RunId::of_subject(event.subject_id)));
             for event in &events {
                 publisher.publish(Publication::of(event)).await?;
             }
@@ -194,7 +221,7 @@ impl ImportEventLog {
         reading.await??;
         let acknowledged = publisher.finish().await?;
         progress.finish();
-        Ok(acknowledged)
+        Ok((acknowledged, runs))
     }
 
     fn report(
@@ -202,6 +229,7 @@ impl ImportEventLog {
         target: &Target,
         (cases, lines, rejected): (usize, u64, u64),
         acknowledged: Acknowledged,
+        retracted: Retracted,
         rejects: &Path,
     ) -> anyhow::Result<()> {
         let (org_id, events) = (target.org_id, acknowledged.messages);
@@ -209,16 +237,27 @@ impl ImportEventLog {
         if self.json {
             return output::json(&json!({
                 "org_id": org_id, "import_id": target.import_id, "cases": cases, "lines": lines, "events": events,
-                "rejected": rejected, "rejects": rejects,
+                "rejected": rejected, "rejects": rejects, "reinstated": retracted.reinstated,
+                "still_retracted": retracted.kept,
             }));
         }
         let file = output::printable(&self.file.to_string_lossy());
         output::print(format!("imported {file}: {cases} cases, {lines} lines, {events} events"))?;
+        if retracted.reinstated > 0 {
+            output::print(format!("runs that a revert had taken away and that are back: {}", retracted.reinstated))?;
+        }
+        if retracted.kept > 0 {
+            let kept = retracted.kept;
+            output::print(format!(
+                "runs that stay retracted, by hand or since the import began: {kept}; `runledger runs reinstate` brings one back"
+            ))?;
+        }
         if let Some(rejects) = rejects {
             let rejects = output::printable(&rejects.to_string_lossy());
             output::print(format!("rejected lines: {rejected}, see {rejects} for their numbers and the reasons"))?;
         }
         output::print(format!("look at the runs: runledger runs list --org {org_id}"))?;
+        output::print(format!("take it all back: runledger import revert {}", target.import_id))?;
         Ok(())
     }
 }

@@ -22,13 +22,26 @@ pub struct Ledger {
 
 /// Fold the ledger into the read models
 #[derive(Args)]
-pub struct Projector {}
+pub struct Projector {
+    #[command(flatten)]
+    outdated: Outdated,
+}
 
 /// Run ledger and projector in one process
 #[derive(Args)]
 pub struct Up {
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    outdated: Outdated,
+}
+
+#[derive(Args)]
+struct Outdated {
+    /// Let tables that an older version of a fold made go on serving until `runledger rebuild`; otherwise
+    /// they are rebuilt by themselves, while they serve
+    #[arg(long, env = "RUNLEDGER_NO_REBUILD")]
+    no_rebuild: bool,
 }
 
 #[derive(Args)]
@@ -55,7 +68,7 @@ impl Ledger {
 impl Projector {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let services = Services::start(settings, false).await?;
-        services.projector().await?;
+        services.projector(&self.outdated).await?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -63,7 +76,7 @@ impl Projector {
 impl Up {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let services = Services::start(settings, true).await?;
-        tokio::try_join!(services.ledger(self.keep.duration()), services.projector())?;
+        tokio::try_join!(services.ledger(self.keep.duration()), services.projector(&self.outdated))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -119,10 +132,11 @@ impl<'s> Services<'s> {
         }
     }
 
-    async fn projector(&self) -> anyhow::Result<()> {
+    async fn projector(&self, outdated: &Outdated) -> anyhow::Result<()> {
         let database = self.settings.database(Role::Projector)?;
         tracing::info!(database = database.place(), "the projector is running");
-        projector::Projector::new(database, self.postgres.clone())?.run(self.shutdown.clone()).await?;
+        let projector = projector::Projector::new(database, self.postgres.clone())?;
+        projector.rebuilds_outdated(!outdated.no_rebuild).run(self.shutdown.clone()).await?;
         Ok(())
     }
 }

@@ -70,6 +70,14 @@ fn print_ledger(ledger: &LedgerStatus) -> anyhow::Result<()> {
     Ok(output::print("look at them with `runledger dead-letters list`\n")?)
 }
 
+/// The version that serves, and the one of this program if that is another.
+fn version(projection: &ProjectionLag) -> String {
+    match projection.serving_version {
+        Some(serving) if serving != projection.version => format!("{serving} ({} here)", projection.version),
+        _ => projection.version.to_string(),
+    }
+}
+
 fn print_projections(projections: &[ProjectionLag]) -> anyhow::Result<()> {
     let mut table = output::table(&["projection", "#version", "#orgs behind", "#events behind", "#parked", "stopped"]);
     for projection in projections {
@@ -77,7 +85,7 @@ fn print_projections(projections: &[ProjectionLag]) -> anyhow::Result<()> {
             &mut table,
             [
                 projection.projection.to_string(),
-                projection.version.to_string(),
+                version(projection),
                 projection.orgs_behind.to_string(),
                 projection.lag_events.to_string(),
                 projection.parked.to_string(),

@@ -232,10 +232,13 @@ impl Story<'_> {
     }
 
     fn capture(&mut self, step: &Step, attempt: i32) -> anyhow::Result<()> {
-        let uri = format!("s3://captures/{}/{}/{attempt}.png", self.run_id, step.step_id);
-        let digest = Uuid::new_v5(&NAMESPACE, uri.as_bytes()).simple();
-        let screenshot = json!({ "uri": uri, "sha256": format!("{digest}{digest}"), "width": 1280, "height": 800 });
-        self.tell(&StepScreenshotCaptured { step_id: step.step_id, screenshot: Object::of(&screenshot)? })
+        let screenshots = [("viewport", 800), ("full_page", 2_400)].map(|(part, height)| {
+            let uri = format!("s3://captures/{}/{}/{attempt}-{part}.png", self.run_id, step.step_id);
+            let digest = Uuid::new_v5(&NAMESPACE, uri.as_bytes()).simple();
+            Object::of(&json!({ "uri": uri, "sha256": format!("{digest}{digest}"), "width": 1280, "height": height }))
+        });
+        let screenshots = screenshots.into_iter().collect::<Result<_, _>>()?;
+        self.tell(&StepScreenshotCaptured { step_id: step.step_id, screenshots })
     }
 
     fn log_call(&mut self, step: &Step) -> anyhow::Result<()> {

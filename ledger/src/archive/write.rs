@@ -1,0 +1,281 @@
+//! Writes an org's longest prefix of events recorded before a time, behind what is archived already, and lets
+//! the ledger know of the file once it was read back and found to agree. Called by `runledger archive`.
+
+use chrono::{DateTime, Utc};
+use events::{
+    RecordedEvent,
+    id::{OrgId, Seq},
+};
+use parquet::errors::ParquetError;
+use sqlx::PgConnection;
+
+use super::{
+    ArchiveFile, FileError,
+    file::{GROUP, Reader, Writer},
+    proof,
+    store::{Directory, Stored, Upload},
+};
+use crate::{
+    merkle::{self, Frontier, MisshapenFrontier},
+    read::{self, ReadError},
+    verify::Verdict,
+};
+
+/// Why nothing was archived or dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// PostgreSQL failed.
+    #[error("PostgreSQL failed while events were archived: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Events could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file could not be written or read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Events could not be made into Parquet.
+    #[error("events cannot be written as Parquet")]
+    Encode(#[from] ParquetError),
+    /// `ledger.archive` does not hold what was written to it.
+    #[error("the archive of org {org_id} up to seq {last} is recorded with a damaged tree: {damage}")]
+    Frontier {
+        /// Whose archive.
+        org_id: OrgId,
+        /// The last seq of the file.
+        last: Seq,
+        /// What is wrong with it.
+        damage: MisshapenFrontier,
+    },
+    /// An archive of this org is at work.
+    #[error("another process is archiving org {0} or dropping its events; wait until it is done")]
+    Busy(OrgId),
+    /// Nobody knows the org.
+    #[error("org {0} is not registered; `runledger org list` shows which are")]
+    UnknownOrg(OrgId),
+    /// An event is missing or is not what was appended.
+    #[error(
+        "the event of org {org_id} at seq {seq} is missing or damaged: run `runledger verify --org {org_id}`; nothing was archived"
+    )]
+    Damaged {
+        /// Whose event.
+        org_id: OrgId,
+        /// Which event.
+        seq: Seq,
+    },
+    /// What is to be dropped could not be proved to be in the archive.
+    #[error(
+        "nothing of org {org_id} was dropped, because archive and table together are not what was appended: run `runledger verify --org {org_id} --archive`, which says where"
+    )]
+    NotProved {
+        /// Whose events.
+        org_id: OrgId,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// The table could not be locked for the moment that the swap takes.
+    #[error(
+        "nothing of org {0} was dropped, because something has been reading or writing events all the while; try again when no rebuild, backup or other long transaction is running"
+    )]
+    InUse(OrgId),
+    /// The event table is one table.
+    #[error("events can only be dropped where `ledger.event` is partitioned by org")]
+    NotPartitioned,
+    /// What was written is not what the ledger holds.
+    #[error(
+        "the file {location} was written, but does not agree with the ledger; it is not recorded as an archive: run `runledger verify`, and try again"
+    )]
+    Disproved {
+        /// The file.
+        location: String,
+        /// What was found.
+        verdict: Verdict,
+    },
+}
+
+/// What was archived.
+#[derive(Clone, Debug)]
+pub struct Archived {
+    /// The file, as the ledger now knows it.
+    pub file: ArchiveFile,
+    /// The bytes of the events that are in it: the payloads, the texts and 112 bytes of each for the rest.
+    pub event_bytes: u64,
+}
+
+/// Archives one org; none when it has no event before that time that is not archived. `reading` reads across
+/// orgs, `owner` owns the tables. `progress` is called with the number of events written since the last call.
+///
+/// # Errors
+/// Then nothing is recorded, and the next attempt begins anew.
+pub async fn archive(
+    reading: &mut PgConnection,
+    owner: &mut PgConnection,
+    org_id: OrgId,
+    before: DateTime<Utc>,
+    to: &Directory,
+    progress: impl FnMut(u64),
+) -> Result<Option<Archived>, ArchiveError> {
+    lock(owner, org_id).await?;
+    let archived = archive_locked(reading, owner, org_id, before, to, progress).await;
+    unlock(owner, org_id).await?;
+    archived
+}
+
+/// Only one process archives an org or drops its events. Held by the connection.
+pub(super) async fn lock(owner: &mut PgConnection, org_id: OrgId) -> Result<(), ArchiveError> {
+    let locked = sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_lock(hashtextextended('archive ' || $1::uuid, 0)) AS "locked!""#,
+        org_id as OrgId
+    );
+    if locked.fetch_one(owner).await? { Ok(()) } else { Err(ArchiveError::Busy(org_id)) }
+}
+
+pub(super) async fn unlock(owner: &mut PgConnection, org_id: OrgId) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!("SELECT pg_advisory_unlock(hashtextextended('archive ' || $1::uuid, 0))", org_id as OrgId)
+        .fetch_one(owner)
+        .await?;
+    Ok(())
+}
+
+async fn archive_locked(
+    reading: &mut PgConnection,
+    owner: &mut PgConnection,
+    org_id: OrgId,
+    before: DateTime<Utc>,
+    to: &Directory,
+    progress: impl FnMut(u64),
+) -> Result<Option<Archived>, ArchiveError> {
+    let head = read::head(reading, org_id).await?.ok_or(ArchiveError::UnknownOrg(org_id))?;
+    let mut after = Seq::ZERO;
+    let mut tree = Frontier::default();
+    if let Some(last) = super::files(reading, org_id).await?.pop() {
+        after = last.last;
+        tree = Frontier::restore(after.get() as u64, &last.frontier).map_err(|damage| ArchiveError::Frontier {
+            org_id,
+            last: after,
+            damage,
+        })?;
+    }
+    let last = last_before(reading, org_id, after, head, before).await?;
+    if last == after {
+        return Ok(None);
+    }
+    let first = after.next();
+    let location = to.file(org_id, first, last);
+    let mut tree_before = tree.clone();
+    let mut upload = Stored::new(&location)?.write().await?;
+    let written = write_events(reading, &mut upload, org_id, first, last, &mut tree, progress).await;
+    let event_bytes = match written {
+        Ok(event_bytes) => event_bytes,
+        Err(error) => {
+            upload.abort().await;
+            return Err(error);
+        }
+    };
+    upload.finish().await?;
+    let bytes = Reader::open_at(&location, org_id, first, last).await?.bytes as i64;
+    let frontier = tree.roots().iter().map(|root| root.to_vec()).collect();
+    let root = tree.root().to_vec();
+    let archived_at = crate::now();
+    let file = ArchiveFile { org_id, first, last, location, bytes, frontier, root, archived_at, dropped_at: None };
+    if let Some(verdict) = proof::fault(reading, &file, &mut tree_before, |_| ()).await? {
+        return Err(ArchiveError::Disproved { location: file.location, verdict });
+    }
+    record(owner, &file).await?;
+    Ok(Some(Archived { file, event_bytes }))
+}
+
+/// The last seq that was recorded before a time, at least `after`. Times of recording never decrease with seq.
+async fn last_before(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    after: Seq,
+    head: Seq,
+    before: DateTime<Utc>,
+) -> Result<Seq, ArchiveError> {
+    let (mut low, mut high) = (after.get(), head.get());
+    while low < high {
+        let middle = Seq::new(low + (high - low + 1) / 2);
+        let is_before = sqlx::query_scalar!(
+            r#"SELECT recorded_at < $3 AS "is_before!" FROM ledger.event WHERE org_id = $1 AND seq = $2"#,
+            org_id as OrgId,
+            middle as Seq,
+            before
+        );
+        match is_before.fetch_optional(&mut *conn).await? {
+            None => return Err(ArchiveError::Damaged { org_id, seq: middle }),
+            Some(true) => low = middle.get(),
+            Some(false) => high = middle.get() - 1,
+        }
+    }
+    Ok(Seq::new(low))
+}
+
+/// Writes the events, each of which must be as it was appended, and adds them to the tree.
+async fn write_events(
+    conn: &mut PgConnection,
+    upload: &mut Upload,
+    org_id: OrgId,
+    first: Seq,
+    last: Seq,
+    tree: &mut Frontier,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, ArchiveError> {
+    let mut writer = Writer::new()?;
+    let mut event_bytes = 0;
+    while (tree.size() as i64) < last.get() {
+        let after = Seq::new(tree.size() as i64);
+        let mut events = read::events_after(conn, org_id, after, &[], GROUP).await?.events;
+        events.retain(|recorded| recorded.seq <= last);
+        if events.is_empty() {
+            return Err(ArchiveError::Damaged { org_id, seq: after.next() });
+        }
+        for recorded in &events {
+            let expected = Seq::new(tree.size() as i64).next();
+            let leaf_hash = merkle::leaf_hash(&recorded.event, recorded.seq, recorded.recorded_at);
+            if recorded.seq != expected || leaf_hash != recorded.leaf_hash {
+                return Err(ArchiveError::Damaged { org_id, seq: expected });
+            }
+            tree.push(leaf_hash);
+            event_bytes += size(recorded);
+        }
+        let count = events.len() as u64;
+        let (back, bytes) = encode(writer, events).await?;
+        writer = back;
+        upload.put(bytes).await?;
+        progress(count);
+    }
+    upload.put(writer.finish(org_id, first, last, tree)?).await?;
+    Ok(event_bytes)
+}
+
+/// Compresses a row group where it keeps nothing else waiting.
+async fn encode(mut writer: Writer, events: Vec<RecordedEvent>) -> Result<(Writer, Vec<u8>), ArchiveError> {
+    let encode = move || writer.write(&events).map(|bytes| (writer, bytes));
+    let encoded = tokio::task::spawn_blocking(encode).await;
+    Ok(encoded.map_err(|panic| ParquetError::External(panic.into()))??)
+}
+
+fn size(recorded: &RecordedEvent) -> u64 {
+    let event = &recorded.event;
+    let texts = [&event.correlation_id, &event.causation_id, &event.traceparent, &event.extensions];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    (112 + texts + event.event_type.len() + event.source.len() + event.data.len()) as u64
+}
+
+async fn record(owner: &mut PgConnection, file: &ArchiveFile) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO ledger.archive (org_id, first_seq, last_seq, location, bytes, frontier, root, archived_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        file.org_id as OrgId,
+        file.first as Seq,
+        file.last as Seq,
+        file.location,
+        file.bytes,
+        &file.frontier,
+        &file.root,
+        file.archived_at
+    )
+    .execute(owner)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Folding whole subjects: every event of one, then its rows, then the next. For those who read the ledger
+//! in (subject, seq) order: memory holds one subject's state and the rows that wait to be loaded.
+
+use std::mem::take;
+
+use events::{RecordedEvent, Refusal, catalogue::family};
+
+use crate::{
+    copy::Copy,
+    parked::Parked,
+    projection::{Content, FoldEvent, Lookups, Projection, Subject},
+};
+
+/// A projection that folds whole subjects, whichever it is.
+pub trait Bulk: Send {
+    /// Takes an event of the present subject into account.
+    ///
+    /// # Errors
+    /// When only a newer version can fold it.
+    fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), Refusal>;
+
+    /// The subject has no more events: its rows wait to be loaded.
+    fn end_subject(&mut self, subject: Subject, lookups: &Lookups);
+
+    /// About how many bytes the waiting rows take.
+    fn waiting_bytes(&self) -> usize;
+
+    /// Takes the waiting rows, and events that could not be folded.
+    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>);
+}
+
+/// A projection that folds whole subjects.
+pub struct Subjects<P: Projection> {
+    state: Option<P>,
+    rows: P::Rows,
+    rows_bytes: usize,
+    parked: Vec<Parked>,
+}
+
+impl<P: Projection> Default for Subjects<P> {
+    fn default() -> Self {
+        Self { state: None, rows: P::Rows::default(), rows_bytes: 0, parked: Vec::new() }
+    }
+}
+
+impl<P: Projection> Bulk for Subjects<P> {
+    fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), Refusal> {
+        if !P::FAMILIES.is_empty() && !P::FAMILIES.contains(&family(&recorded.event.event_type)) {
+            return Ok(());
+        }
+        let event = FoldEvent::read::<P>(recorded)?;
+        if let Content::Unfoldable(reason) = &event.content {
+            let (subject_id, seq) = (recorded.event.subject_id, recorded.seq);
+            self.parked.push(Parked { subject_id, seq, reason: reason.clone() });
+        }
+        self.state.get_or_insert_default().apply(event);
+        Ok(())
+    }
+
+    fn end_subject(&mut self, subject: Subject, lookups: &Lookups) {
+        if let Some(mut state) = self.state.take() {
+            // Not all that is taken becomes rows: what is to be deleted takes memory too.
+            self.rows_bytes += size_of::<Subject>() + state.take_rows(subject, lookups, &mut self.rows);
+        }
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.rows_bytes
+    }
+
+    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>) {
+        self.rows_bytes = 0;
+        (P::copy(&take(&mut self.rows)), take(&mut self.parked))
+    }
+}

@@ -1,0 +1,163 @@
+//! `runledger runs show`: a run with its steps, as it is or as it was.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use events::{
+    id::{OrgId, RunId, WorkflowId},
+    time,
+};
+use projector::{
+    history::{self, KnownAt, Point},
+    query::Run,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{check_is_past, no_row, the_org, the_run};
+use crate::{output, settings::Settings};
+
+/// Show a run with its steps, as it is or as it was
+///
+/// As it was is what today's program makes of the events of then. Both clocks may be given: what had
+/// happened by one time, as far as it was known at another.
+#[derive(Args)]
+pub struct Show {
+    /// The run's id
+    run: RunId,
+    /// Its org, where the id occurs in several; read as its tenant
+    #[arg(long)]
+    org: Option<OrgId>,
+    /// Only what had happened by this time (RFC 3339), whenever it was recorded
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    as_of: Option<DateTime<Utc>>,
+    /// Only what had been recorded by this time (RFC 3339), or up to this seq of the org's ledger
+    #[arg(long, value_name = "TIME|SEQ")]
+    known_at: Option<KnownAt>,
+    /// Print JSON: the run's columns and `steps`
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let mut conn = settings.connect_to_read(self.org).await?;
+        let point = Point { as_of: self.as_of, known_at: self.known_at };
+        let row = if point == Point::NOW {
+            the_run(&mut conn, self.run, self.org).await?
+        } else {
+            let org_id = the_org(&mut conn, self.run, self.org).await?;
+            check_is_past(&mut conn, org_id, point).await?;
+            let [row] = history::run_at(&mut conn, org_id, self.run, [point]).await?;
+            match row {
+                Some(row) => row,
+                None => return Err(no_row(&mut conn, org_id, self.run, point).await?),
+            }
+        };
+        if self.json {
+            output::json(&row)?;
+        } else {
+            print_point(point)?;
+            print_run(&row)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says what is shown, unless it is what is.
+fn print_point(point: Point) -> anyhow::Result<()> {
+    let happened = point.as_of.map(|time| format!("what had happened by {}", time::format(time)));
+    let known = point.known_at.map(|known| match known {
+        KnownAt::Time(time) => format!("what had been recorded by {}", time::format(time)),
+        KnownAt::Seq(seq) => format!("what had been recorded up to seq {seq}"),
+    });
+    let said: Vec<String> = happened.into_iter().chain(known).collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    Ok(output::print(format!("{}:", said.join(", of ")))?)
+}
+
+/// What `runs show` prints of a run beyond what lists do.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(flatten)]
+    run: Run,
+    workflow_id: Option<WorkflowId>,
+    workflow_revision: Option<i32>,
+    parent_run_id: Option<RunId>,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    step_number: Option<i32>,
+    status: String,
+    retry_count: i32,
+    started_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    duration_ms: Option<i64>,
+    error_message: Option<String>,
+    metadata: serde_json::Map<String, serde_json::Value>,
+    flags: Vec<String>,
+}
+
+/// Prints a run, as [`run_show`](projector::query::run_show) gives it, with its steps.
+pub fn print_run(row: &RawValue) -> anyhow::Result<()> {
+    let shown: Shown = serde_json::from_str(row.get())?;
+    let run = &shown.run;
+    output::print(format!("run {}  {}", run.run_id, run.status.to_uppercase()))?;
+    let revision = shown.workflow_revision.map(|revision| format!(" revision {revision}")).unwrap_or_default();
+    let facts = [
+        ("org", Some(run.org_id.to_string())),
+        ("workflow", shown.workflow_id.map(|workflow| format!("{workflow}{revision}"))),
+        ("parent run", shown.parent_run_id.map(|parent| parent.to_string())),
+        ("channel", run.channel.clone()),
+        ("external id", run.external_id.clone()),
+        ("started", run.started_at.map(|time| output::time(Some(time)))),
+        (
+            "ended",
+            run.ended_at
+                .map(|time| format!("{} after {}", output::time(Some(time)), output::duration(run.duration_ms))),
+        ),
+        ("error", run.error_message.clone()),
+        ("flags", (!run.flags.is_empty()).then(|| run.flags.join(" "))),
+        ("context", object(row, "context")?),
+    ];
+    for (name, value) in facts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        output::print(format!("  {name:<12} {}", output::printable(&value)))?;
+    }
+    let mut table = output::table(&["#no.", "step", "status", "#retries", "started", "#duration", "error", "flags"]);
+    for step in &shown.steps {
+        output::row(
+            &mut table,
+            [
+                output::or_dash(step.step_number),
+                label(step),
+                step.status.clone(),
+                step.retry_count.to_string(),
+                output::time(step.started_at.or(Some(step.created_at))),
+                output::duration(step.duration_ms),
+                output::or_dash(step.error_message.as_ref()),
+                step.flags.join(" "),
+            ],
+        );
+    }
+    output::print(table)?;
+    Ok(())
+}
+
+/// What the step is called: services put it into its metadata.
+fn label(step: &Step) -> String {
+    let named = ["label", "name", "activity"].iter().find_map(|key| step.metadata.get(*key)?.as_str());
+    named.unwrap_or("–").to_owned()
+}
+
+/// An object column as it stands in the row; none if it is empty.
+fn object(row: &RawValue, column: &str) -> anyhow::Result<Option<String>> {
+    let columns: std::collections::HashMap<&str, &RawValue> = serde_json::from_str(row.get())?;
+    let text = columns.get(column).context("the row lacks a column")?.get();
+    Ok((text != "{}").then(|| text.to_owned()))
+}
