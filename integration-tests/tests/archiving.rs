@@ -71,7 +71,7 @@ fn run_events(org_id: OrgId, run_id: RunId, length: usize) -> Vec<Event> {
 async fn append_events(stack: &Stack, events: &[Event]) -> Vec<Outcome> {
     let events: Vec<&Event> = events.iter().collect();
     let mut tx = stack.pool().begin().await.unwrap();
-    let outcomes = append::append(&mut tx, &events, ledger::now()).await.unwrap();
+    let outcomes = append::append(&mut tx, &events, ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
     tx.commit().await.unwrap();
     outcomes
 }

@@ -16,11 +16,13 @@ use sqlx::PgConnection;
 
 use crate::{
     content::{Content, content_hash},
-    merkle::{self, Frontier, Hash, MisshapenFrontier},
+    merkle::{self, Hash, MisshapenFrontier},
 };
 
+mod head;
 mod rows;
 
+use head::Head;
 pub(crate) use rows::Rows;
 
 /// The type of the event that an org begins with.
@@ -43,6 +45,9 @@ pub enum AppendError {
     /// PostgreSQL failed, or refused the data.
     #[error("PostgreSQL failed while events were appended: {0}")]
     Database(#[from] sqlx::Error),
+    /// An id that was taken for new is not, or may not be.
+    #[error("an event of the batch may repeat an id that the ledger has")]
+    NotNew,
 }
 
 /// Makes the partitions of orgs that these events register. Before the transaction of [`append`],
@@ -63,6 +68,16 @@ pub async fn make_partitions(conn: &mut PgConnection, events: &[&Event]) -> Resu
     Ok(())
 }
 
+/// What is known of the ids of a batch before it is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// Nothing: those that the ledger has are looked up first.
+    LookedUp,
+    /// They are taken for new, which saves the look. If one is not, the batch fails with
+    /// [`AppendError::NotNew`] and is to be appended again with [`Ids::LookedUp`].
+    TakenForNew,
+}
+
 /// Appends events, in the order given, within the transaction that `conn` is in. Heads stay locked
 /// until it ends, in the order of org ids, so that two writers never wait for each other.
 ///
@@ -74,23 +89,43 @@ pub async fn append(
     conn: &mut PgConnection,
     events: &[&Event],
     now: DateTime<Utc>,
+    ids: Ids,
 ) -> Result<Vec<Outcome>, AppendError> {
     let mut of_org: BTreeMap<OrgId, Vec<usize>> = BTreeMap::new();
     for (index, event) in events.iter().enumerate() {
         of_org.entry(event.org_id).or_default().push(index);
     }
+    let mut heads = head::lock(conn, &registered(events, &of_org), now).await?;
     let mut outcomes: Vec<Option<Outcome>> = events.iter().map(|_| None).collect();
     let mut rows = Rows::default();
     for (org_id, indices) in of_org {
-        let ids = indices.iter().map(|&index| events[index].event_id).collect();
-        let mut writer = OrgWriter::lock(conn, org_id, ids, now).await?;
-        for index in indices {
-            outcomes[index] = Some(writer.take(conn, events[index], &mut rows).await?);
+        let mut writer = OrgWriter::new(org_id, heads.remove(&org_id));
+        if ids == Ids::LookedUp || writer.has_archive() {
+            writer.look_up(conn, indices.iter().map(|&index| events[index].event_id).collect()).await?;
         }
-        writer.store_head(conn).await?;
+        for index in indices {
+            outcomes[index] = Some(writer.take(events[index], &mut rows));
+        }
+        heads.extend(writer.into_head());
     }
-    rows.insert(conn).await?;
+    if !head::store(conn, heads).await? && ids == Ids::TakenForNew {
+        return Err(AppendError::NotNew);
+    }
+    rows.insert(conn).await.map_err(|error| match is_repetition(&error) {
+        true if ids == Ids::TakenForNew => AppendError::NotNew,
+        _ => error.into(),
+    })?;
     Ok(outcomes.into_iter().flatten().collect())
+}
+
+/// The orgs of a batch, and whether an event of it registers them.
+fn registered(events: &[&Event], of_org: &BTreeMap<OrgId, Vec<usize>>) -> BTreeMap<OrgId, bool> {
+    let registers = |index: &usize| events[*index].event_type == ORG_REGISTERED;
+    of_org.iter().map(|(org_id, indices)| (*org_id, indices.iter().any(registers))).collect()
+}
+
+fn is_repetition(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// The first and last seq that each org's part of a batch was appended at.
@@ -107,50 +142,27 @@ pub fn ranges(events: &[&Event], outcomes: &[Outcome]) -> BTreeMap<OrgId, (Seq, 
 /// The one writer of an org, for as long as the transaction lasts.
 struct OrgWriter<'e> {
     org_id: OrgId,
-    /// The ids of the events that it will be given.
-    ids: Vec<EventId>,
-    head: Head,
-    recorded_at: DateTime<Utc>,
+    /// None if the org is not registered.
+    head: Option<Head>,
     /// Where events of these ids stand, in the table or in the archive, and the hash of their content.
     known: HashMap<EventId, (Seq, Hash)>,
     /// The events appended in this transaction.
     taken: HashMap<EventId, (Seq, &'e Event)>,
 }
 
-enum Head {
-    /// The org is not registered.
-    Missing,
-    /// Somebody changed the row: nothing can be appended behind it.
-    Damaged(MisshapenFrontier),
-    Locked(Frontier),
-}
-
 impl<'e> OrgWriter<'e> {
-    async fn lock(
-        conn: &mut PgConnection,
-        org_id: OrgId,
-        ids: Vec<EventId>,
-        now: DateTime<Utc>,
-    ) -> Result<Self, AppendError> {
-        let mut writer =
-            Self { org_id, ids, head: Head::Missing, recorded_at: now, known: HashMap::new(), taken: HashMap::new() };
-        writer.lock_head(conn).await?;
-        Ok(writer)
+    fn new(org_id: OrgId, head: Option<Head>) -> Self {
+        Self { org_id, head, known: HashMap::new(), taken: HashMap::new() }
     }
 
-    /// Locks the head, if there is one, and only then looks up what stands behind it already.
-    async fn lock_head(&mut self, conn: &mut PgConnection) -> Result<(), AppendError> {
-        let head = sqlx::query!(
-            "SELECT size, frontier, updated_at FROM ledger.head WHERE org_id = $1 FOR UPDATE",
-            self.org_id as OrgId
-        );
-        let Some(head) = head.fetch_optional(&mut *conn).await? else { return Ok(()) };
-        self.recorded_at = self.recorded_at.max(head.updated_at);
-        self.head = match Frontier::restore(head.size as u64, &head.frontier) {
-            Ok(frontier) => Head::Locked(frontier),
-            Err(damage) => Head::Damaged(damage),
-        };
-        let known = sqlx::query_file!("src/append/known.sql", self.org_id as OrgId, &self.ids as &[EventId]);
+    /// Ids of archived events stand in no unique index of the event table.
+    fn has_archive(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.has_archive)
+    }
+
+    /// Looks up where events of these ids stand already. Only under the lock of the head is that the truth.
+    async fn look_up(&mut self, conn: &mut PgConnection, ids: Vec<EventId>) -> Result<(), AppendError> {
+        let known = sqlx::query_file!("src/append/known.sql", self.org_id as OrgId, &ids as &[EventId]);
         for row in known.fetch_all(conn).await? {
             let content_hash = match row.archived_content_hash {
                 // No hash equals one of another length: then it is a conflict, which people look into.
@@ -172,70 +184,37 @@ impl<'e> OrgWriter<'e> {
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        conn: &mut PgConnection,
-        event: &'e Event,
-        rows: &mut Rows<'e>,
-    ) -> Result<Outcome, AppendError> {
-        if matches!(self.head, Head::Missing) && event.event_type == ORG_REGISTERED {
-            self.register(conn).await?;
+    fn take(&mut self, event: &'e Event, rows: &mut Rows<'e>) -> Outcome {
+        let Some(head) = &mut self.head else { return Outcome::Refused(unknown_org(self.org_id)) };
+        if !head.is_registered_by(event) {
+            return Outcome::Refused(unknown_org(self.org_id));
         }
-        let frontier = match &mut self.head {
-            Head::Missing => return Ok(Outcome::Refused(unknown_org(self.org_id))),
-            Head::Damaged(damage) => return Ok(Outcome::Refused(damaged_head(self.org_id, damage))),
-            Head::Locked(frontier) => frontier,
+        let frontier = match &mut head.frontier {
+            Ok(frontier) => frontier,
+            Err(damage) => return Outcome::Refused(damaged_head(self.org_id, damage)),
         };
         let earlier = match (self.taken.get(&event.event_id), self.known.get(&event.event_id)) {
             (Some((seq, taken)), _) => Some((*seq, taken.same_content(event))),
             (None, Some((seq, known))) => Some((*seq, *known == content_hash(event))),
             (None, None) => None,
         };
-        Ok(match earlier {
+        match earlier {
             Some((seq, true)) => Outcome::Duplicate(seq),
             Some((seq, false)) => Outcome::Refused(conflict(event, seq)),
             None => {
                 let seq = Seq::new(frontier.size() as i64).next();
-                let leaf_hash = merkle::leaf_hash(event, seq, self.recorded_at);
+                let leaf_hash = merkle::leaf_hash(event, seq, head.recorded_at);
                 frontier.push(leaf_hash);
-                rows.push(event, seq, self.recorded_at, leaf_hash);
+                rows.push(event, seq, head.recorded_at, leaf_hash);
                 self.taken.insert(event.event_id, (seq, event));
                 Outcome::Appended(seq)
             }
-        })
-    }
-
-    async fn register(&mut self, conn: &mut PgConnection) -> Result<(), AppendError> {
-        // Another writer may register it at the same moment; the insert waits for that one, and the
-        // lock then reads what it left.
-        sqlx::query!(
-            "INSERT INTO ledger.head (org_id, updated_at) VALUES ($1, $2) ON CONFLICT (org_id) DO NOTHING",
-            self.org_id as OrgId,
-            self.recorded_at
-        )
-        .execute(&mut *conn)
-        .await?;
-        self.lock_head(conn).await
-    }
-
-    async fn store_head(self, conn: &mut PgConnection) -> Result<(), AppendError> {
-        let Head::Locked(frontier) = self.head else { return Ok(()) };
-        if self.taken.is_empty() {
-            return Ok(());
         }
-        let root = frontier.root();
-        let roots: Vec<&[u8]> = frontier.roots().iter().map(|root| root.as_slice()).collect();
-        sqlx::query!(
-            "UPDATE ledger.head SET size = $2, frontier = $3, root = $4, updated_at = $5 WHERE org_id = $1",
-            self.org_id as OrgId,
-            frontier.size() as i64,
-            roots as Vec<&[u8]>,
-            root.as_slice(),
-            self.recorded_at
-        )
-        .execute(conn)
-        .await?;
-        Ok(())
+    }
+
+    /// The head, if events were appended behind it.
+    fn into_head(self) -> Option<(OrgId, Head)> {
+        Some((self.org_id, self.head.filter(|_| !self.taken.is_empty())?))
     }
 }
 

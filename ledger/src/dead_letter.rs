@@ -14,7 +14,7 @@ use events::{
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    append::{self, AppendError, Outcome},
+    append::{self, AppendError, Ids, Outcome},
     connection::refuses_data,
     ingest::APPENDED_CHANNEL,
     stream::{Delivery, STREAM},
@@ -215,7 +215,7 @@ async fn retry_as(
     }
     let retried = match admitted {
         Err(refusal) => Retried::Refused(refusal),
-        Ok(event) => match append::append(&mut tx, &[&event], crate::now()).await?.pop() {
+        Ok(event) => match append::append(&mut tx, &[&event], crate::now(), Ids::LookedUp).await?.pop() {
             Some(Outcome::Appended(seq)) => Retried::Appended { org_id: event.org_id, seq },
             Some(Outcome::Duplicate(seq)) => Retried::AlreadyThere { org_id: event.org_id, seq },
             Some(Outcome::Refused(refusal)) => Retried::Refused(refusal),
@@ -264,7 +264,7 @@ async fn open_letter(
     let spoiled = letter.code == Code::InvalidUtf8.as_str() && letter.subject.contains('\u{FFFD}');
     let message = Message {
         subject: if spoiled { &[0xFF] } else { letter.subject.as_bytes() },
-        headers: headers.iter().map(|(name, value)| (&name[..], &value[..])).collect(),
+        headers: headers.iter().collect(),
         payload: letter.payload.into(),
     };
     Ok(Some(wire::admit(&message, crate::now())))

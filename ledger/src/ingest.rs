@@ -15,7 +15,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_nats::Client;
 use sqlx::PgConnection;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use announce::APPENDED_CHANNEL;
@@ -28,6 +31,8 @@ use crate::{
 use announce::Announcer;
 use partition::{Partition, within};
 
+/// How many partitions commit at the same time.
+const COMMITS_MAX: usize = 4;
 /// How often the sharing of partitions is looked at.
 const SHARES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -85,6 +90,7 @@ impl Ingest {
                 org_registered,
                 postgres: self.postgres.clone(),
                 keep: self.keep,
+                commits: Arc::new(Semaphore::new(COMMITS_MAX)),
                 database: self.database.clone(),
             },
             held: HashMap::new(),

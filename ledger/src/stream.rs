@@ -20,6 +20,10 @@ use chrono::{DateTime, SubsecRound, Utc};
 use events::wire::{self, Message};
 use serde::Deserialize;
 
+mod headers;
+
+pub use headers::Headers;
+
 /// The stream's name.
 pub const STREAM: &str = "RUNLEDGER";
 /// How many partitions the stream's transform makes.
@@ -289,8 +293,8 @@ pub struct Delivery {
     pub stored_at: DateTime<Utc>,
     /// The subject it was published to.
     pub subject: Bytes,
-    /// Its headers, names and values.
-    pub headers: Vec<(Bytes, Bytes)>,
+    /// Its headers.
+    pub headers: Headers,
     /// Its body.
     pub payload: Bytes,
 }
@@ -298,15 +302,14 @@ pub struct Delivery {
 impl Delivery {
     /// How many bytes were published.
     pub fn bytes(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.subject.len() + headers + self.payload.len()
+        self.subject.len() + self.headers.bytes() + self.payload.len()
     }
 
     /// The message as the door takes it.
     pub fn message(&self) -> Message<'_> {
         Message {
             subject: &self.subject,
-            headers: self.headers.iter().map(|(name, value)| (&name[..], &value[..])).collect(),
+            headers: self.headers.iter().collect(),
             payload: self.payload.clone(),
         }
     }
@@ -343,14 +346,11 @@ impl StoredMessage {
         // lets the door see what the matter is.
         let subject = published_subject(&self.subject).into_bytes();
         let subject = split_on(&subject, "\u{FFFD}".as_bytes()).join(&[0xFF][..]);
-        let headers = wire::header_block(&headers).into_iter();
         Ok(Delivery {
             stream_seq: self.seq,
             stored_at: self.time.trunc_subsecs(6),
             subject: subject.into(),
-            headers: headers
-                .map(|(name, value)| (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)))
-                .collect(),
+            headers: wire::header_block(&headers).into_iter().collect(),
             payload: BASE64_STANDARD.decode(self.data)?.into(),
         })
     }

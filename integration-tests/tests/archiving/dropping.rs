@@ -360,7 +360,7 @@ async fn an_owner_who_is_no_superuser_archives_and_drops_and_a_service_user_does
     sqlx::raw_sql("SET ROLE runledger_ledger").execute(&mut ledger).await.unwrap();
     ledger::append::make_partitions(&mut ledger, &appended).await.unwrap();
     let mut tx = ledger.begin().await.unwrap();
-    ledger::append::append(&mut tx, &appended, ledger::now()).await.unwrap();
+    ledger::append::append(&mut tx, &appended, ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
     tx.commit().await.unwrap();
 
     let (_guard, path) = directory();
@@ -381,7 +381,7 @@ async fn an_owner_who_is_no_superuser_archives_and_drops_and_a_service_user_does
         appended.iter().map(|event| Event { event_id: EventId::generate(), ..(*event).clone() }).collect();
     let again: Vec<&Event> = again.iter().skip(1).collect();
     let mut tx = ledger.begin().await.unwrap();
-    ledger::append::append(&mut tx, &again, ledger::now()).await.unwrap();
+    ledger::append::append(&mut tx, &again, ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
     tx.commit().await.unwrap();
     let (intact, said) = run_as(&service, &["verify"]).await;
     assert!(intact && said.contains("61 events"), "{said}");

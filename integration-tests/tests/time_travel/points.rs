@@ -167,7 +167,7 @@ async fn an_event_whose_row_postgresql_refused_is_left_out_of_the_past_too() {
         data: r#"{"context":{"n":1e200000}}"#.into(),
     };
     let mut tx = stack.pool().begin().await.unwrap();
-    ledger::append::append(&mut tx, &[&planted], ledger::now()).await.unwrap();
+    ledger::append::append(&mut tx, &[&planted], ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
     tx.commit().await.unwrap();
     publish(&stack, org_id, "run.completed", run_id, &at(2), json!({})).await;
     let live = stack.wait_for_run(org_id, run_id, "completed").await.unwrap();

@@ -2,14 +2,15 @@
 //! all, with `{"b64":…}` for a value that is not UTF-8.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
+
+use crate::stream::Headers;
 
 /// One JSON object: name to value, or to an array of values where a name was given several times.
 /// A name that is not UTF-8 stands as `b64:…`.
-pub(super) fn to_json(headers: &[(Bytes, Bytes)]) -> String {
+pub(super) fn to_json(headers: &Headers) -> String {
     let mut object = Map::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         let name = match storable(name) {
             Some(name) => name.to_owned(),
             None => format!("b64:{}", BASE64_STANDARD.encode(name)),
@@ -35,29 +36,26 @@ fn storable(bytes: &[u8]) -> Option<&str> {
 }
 
 /// The headers that [`to_json`] wrote.
-pub(super) fn from_json(json: &str) -> Vec<(Bytes, Bytes)> {
+pub(super) fn from_json(json: &str) -> Headers {
     let object: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
-    let mut headers = Vec::new();
+    let mut headers = Headers::with_capacity(object.len());
     for (name, value) in object {
         let name = match name.strip_prefix("b64:").and_then(|name| BASE64_STANDARD.decode(name).ok()) {
-            Some(name) => name.into(),
-            None => Bytes::from(name),
+            Some(name) => name,
+            None => name.into_bytes(),
         };
         match value {
-            Value::Array(values) => headers.extend(values.iter().map(|value| (name.clone(), bytes(value)))),
-            value => headers.push((name, bytes(&value))),
+            Value::Array(values) => values.iter().for_each(|value| headers.push(&name, &bytes(value))),
+            value => headers.push(&name, &bytes(&value)),
         }
     }
     headers
 }
 
-fn bytes(value: &Value) -> Bytes {
+fn bytes(value: &Value) -> Vec<u8> {
     match value {
-        Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
-        other => {
-            let encoded = other["b64"].as_str().unwrap_or_default();
-            BASE64_STANDARD.decode(encoded).unwrap_or_default().into()
-        }
+        Value::String(text) => text.as_bytes().to_vec(),
+        other => BASE64_STANDARD.decode(other["b64"].as_str().unwrap_or_default()).unwrap_or_default(),
     }
 }
 
@@ -68,10 +66,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_of_any_bytes_come_back(mut headers in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..8), prop::collection::vec(any::<u8>(), 0..8)), 0..6)) {
-            let given: Vec<(Bytes, Bytes)> = headers.drain(..).map(|(name, value)| (name.into(), value.into())).collect();
-            let mut back = from_json(&to_json(&given));
-            let mut given = given;
+        fn headers_of_any_bytes_come_back(mut given in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..8), prop::collection::vec(any::<u8>(), 0..8)), 0..6)) {
+            let headers: Headers = given.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+            let back = from_json(&to_json(&headers));
+            let mut back: Vec<_> = back.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
             back.sort();
             given.sort();
             prop_assert_eq!(back, given);

@@ -9,12 +9,15 @@ use events::{
 };
 use metrics::{counter, gauge, histogram};
 use sqlx::{Connection, PgConnection};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{IngestError, announce::Announcer, cursor::Cursor, lease, reader::PartitionReader};
 use crate::{
-    append::{self, AppendError, Outcome},
+    append::{self, AppendError, Ids, Outcome},
     connection::{Backoff, Database, Outage, is_outage, refuses_data},
     dead_letter,
     nats::Nats,
@@ -42,6 +45,8 @@ pub(super) struct Partition {
     /// Told when an org was registered.
     pub(super) org_registered: Arc<Notify>,
     pub(super) keep: Option<chrono::Duration>,
+    /// Turns to commit: PostgreSQL does more with a few large transactions at a time than with many.
+    pub(super) commits: Arc<Semaphore>,
 }
 
 impl Partition {
@@ -91,107 +96,27 @@ impl Partition {
         }
         self.postgres.ended();
         let stream = EventStream::ensure(&self.nats.client()).await?;
-        let mut cursor = Cursor::load(&mut conn, &stream, partition).await?;
+        let cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
         let mut reader = PartitionReader::new(stream.clone(), partition, cursor.stream_seq, after_trouble);
+        let mut writer = Writer { partition: self, conn, stream, cursor, ids: Ids::TakenForNew };
         let mut trim_due = Instant::now();
         loop {
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
-                self.trim(&mut conn, &stream, &mut cursor, keep).await?;
+                writer.trim(keep).await?;
                 trim_due = Instant::now() + TRIM_INTERVAL;
             }
             let deliveries = tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(trim_due), if self.keep.is_some() => continue,
                 deliveries = reader.next() => deliveries?,
-                lost = lost(&mut conn) => return Err(lost.into()),
+                lost = lost(&mut writer.conn) => return Err(lost.into()),
             };
-            within(COMMIT_MAX, self.commit(&mut conn, &stream, &mut cursor, &deliveries)).await?;
+            writer.commit(&deliveries).await?;
             lag(partition).set(reader.pending() as f64);
             *backoff = Backoff::default();
         }
-        conn.close().await?;
-        Ok(())
-    }
-
-    /// Removing old messages can wait, appending new ones cannot: trouble with NATS is for the next time.
-    async fn trim(
-        &self,
-        conn: &mut PgConnection,
-        stream: &EventStream,
-        cursor: &mut Cursor,
-        keep: chrono::Duration,
-    ) -> Result<(), IngestError> {
-        match cursor.trim(conn, stream, keep).await {
-            Err(IngestError::Stream(error)) => {
-                tracing::warn!(partition = cursor.partition, %error, "old messages could not be removed from the stream");
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Commits deliveries in their order. A part that the database refuses for its data is halved until
-    /// the culprit is alone.
-    async fn commit(
-        &self,
-        conn: &mut PgConnection,
-        stream: &EventStream,
-        cursor: &mut Cursor,
-        deliveries: &[Delivery],
-    ) -> Result<(), IngestError> {
-        let now = crate::now();
-        let verdicts: Vec<Verdict> = deliveries.iter().map(|delivery| wire::admit(&delivery.message(), now)).collect();
-        let mut parts = Vec::new();
-        parts.push(0..deliveries.len());
-        while let Some(part) = parts.pop() {
-            match self.commit_part(conn, stream, cursor, &deliveries[part.clone()], &verdicts[part.clone()]).await {
-                Err(IngestError::Database(error) | IngestError::Append(AppendError::Database(error)))
-                    if refuses_data(&error) && verdicts[part.clone()].iter().any(Result::is_ok) =>
-                {
-                    if part.len() > 1 {
-                        let middle = part.start + part.len() / 2;
-                        parts.push(middle..part.end);
-                        parts.push(part.start..middle);
-                        continue;
-                    }
-                    let reason = format!("PostgreSQL refused the event: {error}; please report this");
-                    let refused = [Err(Refusal::new(Code::DatabaseRefused, reason))];
-                    self.commit_part(conn, stream, cursor, &deliveries[part], &refused).await?;
-                }
-                result => result?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn commit_part(
-        &self,
-        conn: &mut PgConnection,
-        stream: &EventStream,
-        cursor: &mut Cursor,
-        deliveries: &[Delivery],
-        verdicts: &[Verdict],
-    ) -> Result<(), IngestError> {
-        let Some(last) = deliveries.last() else { return Ok(()) };
-        let started = Instant::now();
-        let admitted: Vec<&Event> = verdicts.iter().flatten().collect();
-        append::make_partitions(conn, &admitted).await?;
-        let position = cursor.clone();
-        let mut tx = conn.begin().await?;
-        let outcomes = append::append(&mut tx, &admitted, crate::now()).await?;
-        let refused = refusals(deliveries, verdicts, &outcomes);
-        for Refused { delivery, refusal, .. } in &refused {
-            dead_letter::store(&mut tx, stream.created_at, delivery, refusal).await?;
-        }
-        cursor.advance(&mut tx, stream, last).await?;
-        if let Err(error) = tx.commit().await {
-            *cursor = position;
-            return Err(error.into());
-        }
-        histogram!("runledger_append_seconds").record(started.elapsed().as_secs_f64());
-        histogram!("runledger_append_batch_events").record(deliveries.len() as f64);
-        self.tell(&admitted, &outcomes, &refused).await;
+        writer.conn.close().await?;
         Ok(())
     }
 
@@ -233,6 +158,92 @@ impl Partition {
             }
             self.announcer.refused(org_id, &delivery.subject, delivery.stream_seq, refusal).await;
         }
+    }
+}
+
+/// Commits what a partition brings. The connection holds the lease.
+struct Writer<'a> {
+    partition: &'a Partition,
+    conn: PgConnection,
+    stream: EventStream,
+    cursor: Cursor,
+    /// New events are the rule. After a repeated one, ids are looked up until a batch has none.
+    ids: Ids,
+}
+
+impl Writer<'_> {
+    /// Removing old messages can wait, appending new ones cannot: trouble with NATS is for the next time.
+    async fn trim(&mut self, keep: chrono::Duration) -> Result<(), IngestError> {
+        match self.cursor.trim(&mut self.conn, &self.stream, keep).await {
+            Err(IngestError::Stream(error)) => {
+                tracing::warn!(partition = self.cursor.partition, %error, "old messages could not be removed from the stream");
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Commits deliveries in their order. A part that the database refuses for its data is halved until
+    /// the culprit is alone.
+    async fn commit(&mut self, deliveries: &[Delivery]) -> Result<(), IngestError> {
+        let now = crate::now();
+        let verdicts: Vec<Verdict> = deliveries.iter().map(|delivery| wire::admit(&delivery.message(), now)).collect();
+        let _turn = self.partition.commits.acquire().await;
+        within(COMMIT_MAX, self.commit_verdicts(deliveries, &verdicts)).await
+    }
+
+    async fn commit_verdicts(&mut self, deliveries: &[Delivery], verdicts: &[Verdict]) -> Result<(), IngestError> {
+        let mut parts = Vec::new();
+        parts.push(0..deliveries.len());
+        while let Some(part) = parts.pop() {
+            match self.commit_part(&deliveries[part.clone()], &verdicts[part.clone()]).await {
+                Err(IngestError::Append(AppendError::NotNew)) => {
+                    self.ids = Ids::LookedUp;
+                    parts.push(part);
+                }
+                Err(IngestError::Database(error) | IngestError::Append(AppendError::Database(error)))
+                    if refuses_data(&error) && verdicts[part.clone()].iter().any(Result::is_ok) =>
+                {
+                    if part.len() > 1 {
+                        let middle = part.start + part.len() / 2;
+                        parts.push(middle..part.end);
+                        parts.push(part.start..middle);
+                        continue;
+                    }
+                    let reason = format!("PostgreSQL refused the event: {error}; please report this");
+                    let refused = [Err(Refusal::new(Code::DatabaseRefused, reason))];
+                    self.commit_part(&deliveries[part], &refused).await?;
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_part(&mut self, deliveries: &[Delivery], verdicts: &[Verdict]) -> Result<(), IngestError> {
+        let Some(last) = deliveries.last() else { return Ok(()) };
+        let started = Instant::now();
+        let admitted: Vec<&Event> = verdicts.iter().flatten().collect();
+        append::make_partitions(&mut self.conn, &admitted).await?;
+        let position = self.cursor.clone();
+        let mut tx = self.conn.begin().await?;
+        let outcomes = append::append(&mut tx, &admitted, crate::now(), self.ids).await?;
+        let refused = refusals(deliveries, verdicts, &outcomes);
+        for Refused { delivery, refusal, .. } in &refused {
+            dead_letter::store(&mut tx, self.stream.created_at, delivery, refusal).await?;
+        }
+        self.cursor.advance(&mut tx, &self.stream, last).await?;
+        if let Err(error) = tx.commit().await {
+            self.cursor = position;
+            return Err(error.into());
+        }
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended(_))) {
+            self.ids = Ids::TakenForNew;
+        }
+        histogram!("runledger_append_seconds").record(started.elapsed().as_secs_f64());
+        histogram!("runledger_append_batch_events").record(deliveries.len() as f64);
+        self.partition.tell(&admitted, &outcomes, &refused).await;
+        Ok(())
     }
 }
 

@@ -7,24 +7,31 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self,
-    consumer::{AckPolicy, DeliverPolicy, pull},
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+    },
 };
-use bytes::Bytes;
 use chrono::SubsecRound;
 use futures::{FutureExt, StreamExt};
-use tokio::time::timeout;
+use tokio::{
+    task::unconstrained,
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::stream::{
-    Delivery, EventStream, MESSAGE_BYTES_MAX, STREAM, StreamError, partition_filter, published_subject,
+    Delivery, EventStream, Headers, MESSAGE_BYTES_MAX, STREAM, StreamError, partition_filter, published_subject,
 };
 
 /// The most messages of one batch.
-const BATCH_MESSAGES_MAX: usize = 2_048;
+const BATCH_MESSAGES_MAX: usize = 4_096;
 /// The bytes at which a batch ends. What a partition holds is one batch and what the server sent ahead of
 /// it; times [`crate::stream::PARTITIONS`] that bounds a ledger process: see `docs/PERFORMANCE.md`.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How long a batch may wait for messages that the server says it has.
+const GATHER_MAX: Duration = Duration::from_millis(10);
 /// How many messages are fetched one by one before the flow is opened again.
 const ONE_BY_ONE_MAX: usize = 256;
 /// How long nothing may come before it is checked that there is nothing.
@@ -49,6 +56,10 @@ struct Open {
     messages: pull::Stream,
     /// The server's number of the last message it delivered.
     delivered: u64,
+    /// The batch in the making, each message with the number of those behind it. Kept here, so that it is
+    /// not lost when nobody waits for it to the end.
+    gathered: Vec<(Delivery, u64)>,
+    gathered_bytes: usize,
 }
 
 impl PartitionReader {
@@ -141,27 +152,39 @@ async fn open_at(stream: &EventStream, partition: u32, position: u64) -> Result<
         .messages()
         .await
         .map_err(|error| failed(&error))?;
-    Ok(Open { messages, delivered: 0 })
+    Ok(Open { messages, delivered: 0, gathered: Vec::new(), gathered_bytes: 0 })
 }
 
 impl Open {
-    /// What is there now, after waiting for the first. None when the flow broke before anything came.
+    /// What is there now and what the server says is on its way, after waiting for the first. None when the
+    /// flow broke before anything came.
     async fn batch(&mut self) -> Option<Vec<(Delivery, u64)>> {
-        let first = self.messages.next().await;
-        let mut batch = vec![self.in_order(first)?];
-        let mut bytes = batch[0].0.bytes();
-        while batch.len() < BATCH_MESSAGES_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(next) = self.messages.next().now_or_never() else { break };
-            let Some(delivery) = self.in_order(next) else { break };
-            bytes += delivery.0.bytes();
-            batch.push(delivery);
+        if self.gathered.is_empty() {
+            let first = self.messages.next().await;
+            self.gather(first)?;
         }
-        Some(batch)
+        let gathered_until = Instant::now() + GATHER_MAX;
+        while self.gathered.len() < BATCH_MESSAGES_MAX && self.gathered_bytes < BATCH_BYTES_MAX {
+            // Tokio would have a task wait after each hundred messages, and end the batch there.
+            let next = match unconstrained(self.messages.next()).now_or_never() {
+                Some(next) => next,
+                None if self.gathered.last().is_none_or(|(_, pending)| *pending == 0) => break,
+                None => match timeout_at(gathered_until, self.messages.next()).await {
+                    Ok(next) => next,
+                    Err(_late) => break,
+                },
+            };
+            if self.gather(next).is_none() {
+                break;
+            }
+        }
+        self.gathered_bytes = 0;
+        Some(std::mem::take(&mut self.gathered))
     }
 
-    /// The message with the number of those pending, if it is the one that follows. Once it is not,
+    /// Keeps the message, with the number of those pending, if it is the one that follows. Once it is not,
     /// nothing later is either.
-    fn in_order(&mut self, next: Option<Result<jetstream::Message, pull::MessagesError>>) -> Option<(Delivery, u64)> {
+    fn gather(&mut self, next: Option<Result<jetstream::Message, pull::MessagesError>>) -> Option<()> {
         let message = next?.ok()?;
         let info = message.info().ok()?;
         if info.consumer_sequence != self.delivered + 1 {
@@ -169,19 +192,23 @@ impl Open {
         }
         self.delivered += 1;
         let (stream_seq, pending, stored_at) = (info.stream_sequence, info.pending, info.published.trunc_subsecs(6));
-        let headers = message.headers.iter().flat_map(|headers| headers.iter());
-        let headers = headers.flat_map(|(name, values)| {
-            values.iter().map(move |value| {
-                (Bytes::copy_from_slice(name.to_string().as_bytes()), Bytes::copy_from_slice(value.as_str().as_bytes()))
-            })
-        });
         let delivery = Delivery {
             stream_seq,
             stored_at,
             subject: published_subject(&message.subject).into(),
-            headers: headers.collect(),
-            payload: message.payload.clone(),
+            headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+            payload: message.message.payload,
         };
-        Some((delivery, pending))
+        self.gathered_bytes += delivery.bytes();
+        self.gathered.push((delivery, pending));
+        Some(())
     }
+}
+
+fn headers(map: &HeaderMap) -> Headers {
+    let mut headers = Headers::with_capacity(map.len());
+    for (name, values) in map.iter() {
+        values.iter().for_each(|value| headers.push_displayed(name, value.as_str().as_bytes()));
+    }
+    headers
 }
