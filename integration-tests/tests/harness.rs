@@ -231,7 +231,8 @@ pub fn planted(org_id: OrgId, event_type: &str, subject_id: Uuid, data: &str) ->
 /// Appends an event past the stream and the door, as an older version of the ledger might have. Its seq.
 pub async fn append(stack: &Stack, event: &events::Event) -> i64 {
     let mut tx = stack.pool().begin().await.unwrap();
-    let outcomes = ledger::append::append(&mut tx, &[event], ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
+    let outcomes =
+        ledger::append::append(&mut tx, &[event], ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
     tx.commit().await.unwrap();
     match outcomes[..] {
         [ledger::append::Outcome::Appended(seq)] => seq.get(),

@@ -6,6 +6,7 @@
 
 mod announce;
 mod cursor;
+mod feed;
 mod lease;
 mod partition;
 mod reader;
@@ -29,6 +30,7 @@ use crate::{
     stream::{EventStream, StreamError},
 };
 use announce::Announcer;
+use feed::Feed;
 use partition::{Partition, within};
 
 /// How many partitions commit at the same time.
@@ -90,6 +92,7 @@ impl Ingest {
                 org_registered,
                 postgres: self.postgres.clone(),
                 keep: self.keep,
+                feed: Feed::start(),
                 commits: Arc::new(Semaphore::new(COMMITS_MAX)),
                 database: self.database.clone(),
             },

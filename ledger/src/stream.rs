@@ -276,6 +276,11 @@ pub(crate) fn partition_filter(partition: u32) -> String {
     format!("{PREFIX}{partition}.>")
 }
 
+/// The partition that a stored subject is in.
+pub(crate) fn partition_of(stored: &str) -> Option<u32> {
+    stored.strip_prefix(PREFIX)?.split_once('.')?.0.parse().ok()
+}
+
 /// The subject that was published, from the one that is stored: without the partition's number.
 pub(crate) fn published_subject(stored: &str) -> String {
     match stored.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')) {
@@ -307,11 +312,7 @@ impl Delivery {
 
     /// The message as the door takes it.
     pub fn message(&self) -> Message<'_> {
-        Message {
-            subject: &self.subject,
-            headers: self.headers.iter().collect(),
-            payload: self.payload.clone(),
-        }
+        Message { subject: &self.subject, headers: self.headers.iter().collect(), payload: self.payload.clone() }
     }
 }
 

@@ -16,6 +16,11 @@ use clap::Parser;
 use commands::Command;
 use settings::{Flags, Settings};
 
+/// Events are many small pieces of memory that one thread takes and another gives back; the system's
+/// allocator spends more time on that than the ledger on the events (`docs/PERFORMANCE.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The ledger of workflow runs: events in, an immutable ledger, read models out.
 #[derive(Parser)]
 #[command(name = "runledger", version, propagate_version = true, max_term_width = 100)]

@@ -222,7 +222,9 @@ async fn a_long_run_is_told_event_by_event() {
     });
     let sent: Vec<_> = sent.collect();
     let mut tx = stack.pool().begin().await.unwrap();
-    ledger::append::append(&mut tx, &sent.iter().collect::<Vec<_>>(), ledger::now(), ledger::append::Ids::LookedUp).await.unwrap();
+    ledger::append::append(&mut tx, &sent.iter().collect::<Vec<_>>(), ledger::now(), ledger::append::Ids::LookedUp)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     super::projected(&stack, org_id).await;
     let lines = printed(&stack, ["runs", "history", &run_id.to_string(), "--json"]).await;

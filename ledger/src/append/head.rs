@@ -94,10 +94,16 @@ pub(super) async fn store(conn: &mut PgConnection, heads: BTreeMap<OrgId, Head>)
     if orgs.is_empty() {
         return Ok(true);
     }
-    let archived =
-        sqlx::query_file_scalar!("src/append/store_heads.sql", &orgs as &[OrgId], &sizes, &frontiers, &roots, &updated_ats)
-            .fetch_all(conn)
-            .await?;
+    let archived = sqlx::query_file_scalar!(
+        "src/append/store_heads.sql",
+        &orgs as &[OrgId],
+        &sizes,
+        &frontiers,
+        &roots,
+        &updated_ats
+    )
+    .fetch_all(conn)
+    .await?;
     let archived: Vec<OrgId> = archived.into_iter().flatten().collect();
     Ok(archived.iter().all(|org_id| heads[org_id].has_archive))
 }

@@ -15,7 +15,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, announce::Announcer, cursor::Cursor, lease, reader::PartitionReader};
+use super::{
+    IngestError,
+    announce::Announcer,
+    cursor::Cursor,
+    feed::{Fed, Feed},
+    lease,
+    reader::PartitionReader,
+};
 use crate::{
     append::{self, AppendError, Ids, Outcome},
     connection::{Backoff, Database, Outage, is_outage, refuses_data},
@@ -26,6 +33,8 @@ use crate::{
 
 /// How often messages beyond the keep period are removed from the stream.
 const TRIM_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often it is counted how many messages wait.
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often an idle connection is asked whether it lives, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 const PING_MAX: Duration = Duration::from_secs(5);
@@ -45,6 +54,7 @@ pub(super) struct Partition {
     /// Told when an org was registered.
     pub(super) org_registered: Arc<Notify>,
     pub(super) keep: Option<chrono::Duration>,
+    pub(super) feed: Feed,
     /// Turns to commit: PostgreSQL does more with a few large transactions at a time than with many.
     pub(super) commits: Arc<Semaphore>,
 }
@@ -98,22 +108,31 @@ impl Partition {
         let stream = EventStream::ensure(&self.nats.client()).await?;
         let cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
-        let mut reader = PartitionReader::new(stream.clone(), partition, cursor.stream_seq, after_trouble);
+        let mut reader =
+            PartitionReader::open(&self.feed, stream.clone(), partition, cursor.stream_seq, after_trouble).await;
         let mut writer = Writer { partition: self, conn, stream, cursor, ids: Ids::TakenForNew };
-        let mut trim_due = Instant::now();
+        let (mut trim_due, mut count_due) = (Instant::now(), Instant::now());
         loop {
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
                 writer.trim(keep).await?;
                 trim_due = Instant::now() + TRIM_INTERVAL;
             }
-            let deliveries = tokio::select! {
+            if Instant::now() >= count_due {
+                if let Ok(waiting) = writer.stream.count_after(writer.cursor.stream_seq, partition).await {
+                    lag(partition).set(waiting as f64);
+                }
+                count_due = Instant::now() + COUNT_INTERVAL;
+            }
+            tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(trim_due), if self.keep.is_some() => continue,
-                deliveries = reader.next() => deliveries?,
+                () = tokio::time::sleep_until(count_due) => continue,
+                ready = reader.ready() => ready?,
                 lost = lost(&mut writer.conn) => return Err(lost.into()),
-            };
-            writer.commit(&deliveries).await?;
-            lag(partition).set(reader.pending() as f64);
+            }
+            // While a partition waits for its turn, its batch grows.
+            let _turn = self.commits.acquire().await;
+            writer.commit(&reader.batch()).await?;
             *backoff = Backoff::default();
         }
         writer.conn.close().await?;
@@ -185,18 +204,17 @@ impl Writer<'_> {
 
     /// Commits deliveries in their order. A part that the database refuses for its data is halved until
     /// the culprit is alone.
-    async fn commit(&mut self, deliveries: &[Delivery]) -> Result<(), IngestError> {
+    async fn commit(&mut self, batch: &[Fed]) -> Result<(), IngestError> {
         let now = crate::now();
-        let verdicts: Vec<Verdict> = deliveries.iter().map(|delivery| wire::admit(&delivery.message(), now)).collect();
-        let _turn = self.partition.commits.acquire().await;
-        within(COMMIT_MAX, self.commit_verdicts(deliveries, &verdicts)).await
+        let verdicts: Vec<Verdict> = batch.iter().map(|fed| wire::admit(&fed.delivery.message(), now)).collect();
+        within(COMMIT_MAX, self.commit_verdicts(batch, &verdicts)).await
     }
 
-    async fn commit_verdicts(&mut self, deliveries: &[Delivery], verdicts: &[Verdict]) -> Result<(), IngestError> {
+    async fn commit_verdicts(&mut self, batch: &[Fed], verdicts: &[Verdict]) -> Result<(), IngestError> {
         let mut parts = Vec::new();
-        parts.push(0..deliveries.len());
+        parts.push(0..batch.len());
         while let Some(part) = parts.pop() {
-            match self.commit_part(&deliveries[part.clone()], &verdicts[part.clone()]).await {
+            match self.commit_part(&batch[part.clone()], &verdicts[part.clone()]).await {
                 Err(IngestError::Append(AppendError::NotNew)) => {
                     self.ids = Ids::LookedUp;
                     parts.push(part);
@@ -212,7 +230,7 @@ impl Writer<'_> {
                     }
                     let reason = format!("PostgreSQL refused the event: {error}; please report this");
                     let refused = [Err(Refusal::new(Code::DatabaseRefused, reason))];
-                    self.commit_part(&deliveries[part], &refused).await?;
+                    self.commit_part(&batch[part], &refused).await?;
                 }
                 result => result?,
             }
@@ -220,19 +238,19 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn commit_part(&mut self, deliveries: &[Delivery], verdicts: &[Verdict]) -> Result<(), IngestError> {
-        let Some(last) = deliveries.last() else { return Ok(()) };
+    async fn commit_part(&mut self, batch: &[Fed], verdicts: &[Verdict]) -> Result<(), IngestError> {
+        let Some(last) = batch.last() else { return Ok(()) };
         let started = Instant::now();
         let admitted: Vec<&Event> = verdicts.iter().flatten().collect();
         append::make_partitions(&mut self.conn, &admitted).await?;
         let position = self.cursor.clone();
         let mut tx = self.conn.begin().await?;
         let outcomes = append::append(&mut tx, &admitted, crate::now(), self.ids).await?;
-        let refused = refusals(deliveries, verdicts, &outcomes);
+        let refused = refusals(batch, verdicts, &outcomes);
         for Refused { delivery, refusal, .. } in &refused {
             dead_letter::store(&mut tx, self.stream.created_at, delivery, refusal).await?;
         }
-        self.cursor.advance(&mut tx, &self.stream, last).await?;
+        self.cursor.advance(&mut tx, &self.stream, &last.delivery).await?;
         if let Err(error) = tx.commit().await {
             self.cursor = position;
             return Err(error.into());
@@ -241,7 +259,7 @@ impl Writer<'_> {
             self.ids = Ids::TakenForNew;
         }
         histogram!("runledger_append_seconds").record(started.elapsed().as_secs_f64());
-        histogram!("runledger_append_batch_events").record(deliveries.len() as f64);
+        histogram!("runledger_append_batch_events").record(batch.len() as f64);
         self.partition.tell(&admitted, &outcomes, &refused).await;
         Ok(())
     }
@@ -254,10 +272,10 @@ struct Refused<'a> {
     refusal: &'a Refusal,
 }
 
-fn refusals<'a>(deliveries: &'a [Delivery], verdicts: &'a [Verdict], outcomes: &'a [Outcome]) -> Vec<Refused<'a>> {
+fn refusals<'a>(batch: &'a [Fed], verdicts: &'a [Verdict], outcomes: &'a [Outcome]) -> Vec<Refused<'a>> {
     let mut outcomes = outcomes.iter();
     let mut refused = Vec::new();
-    for (delivery, verdict) in deliveries.iter().zip(verdicts) {
+    for (Fed { delivery, .. }, verdict) in batch.iter().zip(verdicts) {
         match verdict {
             Err(refusal) => refused.push(Refused { delivery, event: None, refusal }),
             Ok(event) => {

@@ -1,0 +1,298 @@
+//! Reads the stream once for all partitions that this process holds: the server would look through all of
+//! it for each consumer.
+//!
+//! Invariant: each partition is handed its messages in order, and none is left out, whatever the client or
+//! the server loses on the way. The server numbers what it delivers, so a gap shows. After any trouble all
+//! partitions are let go: whoever reads on looks at the stream and the cursor again first, because the
+//! trouble may have been the loss of messages.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+    },
+};
+use chrono::SubsecRound;
+use futures::{StreamExt, future::try_join_all};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::stream::{
+    Delivery, EventStream, Headers, MESSAGE_BYTES_MAX, PARTITIONS, STREAM, StreamError, partition_filter, partition_of,
+    published_subject,
+};
+
+/// The bytes of all messages that were read and not yet committed: what bounds a ledger process, see
+/// `docs/PERFORMANCE.md`.
+const WAITING_KIB_MAX: usize = 24 * 1024;
+/// The messages of one partition among them.
+const WAITING_MESSAGES_MAX: usize = 4_096;
+/// What the server sends ahead at most; the greatest message must fit.
+const FETCH_MESSAGES_MAX: usize = 4_096;
+const FETCH_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
+/// How long to wait for more partitions before the stream is opened: they come in company.
+const COMPANY_WAIT: Duration = Duration::from_millis(10);
+/// How many messages are fetched one by one before the flow is opened again.
+const ONE_BY_ONE_MAX: usize = 256;
+/// How long nothing may come before it is checked that there is nothing.
+const IDLE_MAX: Duration = Duration::from_secs(2);
+
+/// The feed of a process; cheap to clone. It ends with the last clone.
+#[derive(Clone)]
+pub(super) struct Feed {
+    subscriptions: mpsc::Sender<Subscription>,
+}
+
+/// A message that counts against the bound until it is dropped.
+pub(super) struct Fed {
+    pub(super) delivery: Delivery,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What a partition is to be handed.
+struct Subscription {
+    stream: EventStream,
+    partition: u32,
+    /// The stream sequence number of the last message handed over.
+    position: u64,
+    /// Whether what broke the flow may have been a message that the client cannot read from a consumer.
+    after_trouble: bool,
+    messages: mpsc::Sender<Fed>,
+}
+
+impl Feed {
+    /// Starts feeding.
+    pub(super) fn start() -> Self {
+        let (subscriptions, orders) = mpsc::channel(PARTITIONS as usize);
+        let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
+        tokio::spawn(Feeder { orders, held: BTreeMap::new(), one_by_one: false, room }.run());
+        Self { subscriptions }
+    }
+
+    /// The messages of a partition behind `position`; `after_trouble` when the flow broke there before. They
+    /// end when the flow breaks.
+    pub(super) async fn subscribe(
+        &self,
+        stream: EventStream,
+        partition: u32,
+        position: u64,
+        after_trouble: bool,
+    ) -> mpsc::Receiver<Fed> {
+        let (messages, receiver) = mpsc::channel(WAITING_MESSAGES_MAX);
+        let subscription = Subscription { stream, partition, position, after_trouble, messages };
+        // A feeder that is gone ends the messages at once.
+        let _ = self.subscriptions.send(subscription).await;
+        receiver
+    }
+}
+
+struct Feeder {
+    orders: mpsc::Receiver<Subscription>,
+    held: BTreeMap<u32, Subscription>,
+    /// Whether the next messages are fetched one by one, in a form that survives any bytes.
+    one_by_one: bool,
+    room: Arc<Semaphore>,
+}
+
+/// Why reading the stream was left off.
+enum Left {
+    /// Another partition is to be read.
+    Joined(Box<Subscription>),
+    /// There is a message that did not come.
+    Swallowed,
+    /// Nobody wants messages any more.
+    Done,
+}
+
+impl Feeder {
+    async fn run(mut self) {
+        while let Some(first) = self.orders.recv().await {
+            self.join(first);
+            self.feed().await;
+        }
+    }
+
+    /// Feeds the partitions until nobody is left.
+    async fn feed(&mut self) {
+        while !self.held.is_empty() {
+            sleep(COMPANY_WAIT).await;
+            while let Ok(another) = self.orders.try_recv() {
+                self.join(another);
+            }
+            match self.read().await {
+                Ok(Left::Joined(another)) => self.join(*another),
+                Ok(Left::Swallowed) => self.one_by_one = true,
+                Ok(Left::Done) => self.held.clear(),
+                Err(error) => {
+                    tracing::debug!(%error, "the stream cannot be read; its partitions begin anew");
+                    self.held.clear();
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, subscription: Subscription) {
+        // Whoever looks at another stream than this one finds out by itself that it is gone.
+        self.held.retain(|_, held| held.stream.created_at == subscription.stream.created_at);
+        self.one_by_one |= subscription.after_trouble;
+        self.held.insert(subscription.partition, subscription);
+    }
+
+    async fn read(&mut self) -> Result<Left, StreamError> {
+        let Some(stream) = self.held.values().next().map(|held| held.stream.clone()) else { return Ok(Left::Done) };
+        let position = self.catch_up(&stream).await?;
+        let mut flow = Flow::open(&stream, position, self.held.keys().copied()).await?;
+        let mut idle_at = Instant::now() + IDLE_MAX;
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => {
+                    return Ok(order.map_or(Left::Done, |subscription| Left::Joined(Box::new(subscription))));
+                }
+                next = flow.next() => {
+                    let (partition, delivery) = next.ok_or_else(broken_off)?;
+                    self.hand_over(partition, delivery).await;
+                    idle_at = Instant::now() + IDLE_MAX;
+                }
+                () = sleep_until(idle_at) => {
+                    // A message that the client swallowed shows by no gap until another one comes.
+                    if !self.waiting(&stream).await?.is_empty() {
+                        return Ok(Left::Swallowed);
+                    }
+                    idle_at = Instant::now() + IDLE_MAX;
+                }
+            }
+            if self.held.is_empty() {
+                return Ok(Left::Done);
+            }
+        }
+    }
+
+    /// Where to open the flow so that nobody misses anything. If one message may be what broke it, the next
+    /// ones are handed over one by one first.
+    async fn catch_up(&mut self, stream: &EventStream) -> Result<u64, StreamError> {
+        let last_seq = stream.last_seq().await?;
+        let mut waiting = self.waiting(stream).await?;
+        let one_by_one = if std::mem::take(&mut self.one_by_one) { ONE_BY_ONE_MAX } else { 0 };
+        for _ in 0..one_by_one {
+            let Some(partition) = first(&waiting) else { break };
+            let Some(delivery) = waiting.remove(&partition) else { break };
+            let stream_seq = delivery.stream_seq;
+            self.hand_over(partition, delivery).await;
+            if let Some(next) = stream.message_after(stream_seq, partition).await? {
+                waiting.insert(partition, next);
+            }
+        }
+        Ok(waiting.values().map(|delivery| delivery.stream_seq - 1).min().unwrap_or(last_seq))
+    }
+
+    /// The next message of each partition that has one.
+    async fn waiting(&self, stream: &EventStream) -> Result<BTreeMap<u32, Delivery>, StreamError> {
+        let next = self.held.values().map(async |held| stream.message_after(held.position, held.partition).await);
+        let next = try_join_all(next).await?;
+        Ok(self.held.keys().copied().zip(next).filter_map(|(partition, next)| Some((partition, next?))).collect())
+    }
+
+    /// Hands a message to its partition, unless it had it before. Waits for room.
+    async fn hand_over(&mut self, partition: u32, delivery: Delivery) {
+        let Some(held) = self.held.get_mut(&partition) else { return };
+        if delivery.stream_seq <= held.position {
+            return;
+        }
+        let kib = (delivery.bytes() / 1024 + 1).min(WAITING_KIB_MAX) as u32;
+        let Ok(room) = self.room.clone().acquire_many_owned(kib).await else { return };
+        held.position = delivery.stream_seq;
+        if held.messages.send(Fed { delivery, _room: room }).await.is_err() {
+            self.held.remove(&partition);
+        }
+    }
+}
+
+/// The partition whose message comes first in the stream.
+fn first(waiting: &BTreeMap<u32, Delivery>) -> Option<u32> {
+    waiting.iter().min_by_key(|(_, delivery)| delivery.stream_seq).map(|(partition, _)| *partition)
+}
+
+/// An open consumer.
+struct Flow {
+    messages: pull::Stream,
+    /// The server's number of the last message it delivered.
+    delivered: u64,
+}
+
+impl Flow {
+    async fn open(
+        stream: &EventStream,
+        position: u64,
+        partitions: impl ExactSizeIterator<Item = u32>,
+    ) -> Result<Self, StreamError> {
+        let failed = |error: &dyn std::fmt::Display| StreamError::Request {
+            request: "open a consumer",
+            reason: error.to_string(),
+        };
+        let all = partitions.len() == PARTITIONS as usize;
+        let config = pull::Config {
+            // The server is faster where it need not look at subjects.
+            filter_subjects: if all { Vec::new() } else { partitions.map(partition_filter).collect() },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position + 1 },
+            // The position is kept with the data; nothing depends on acknowledgements.
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: Duration::from_secs(10),
+            ..Default::default()
+        };
+        let consumer =
+            stream.jetstream().create_consumer_on_stream(config, STREAM).await.map_err(|error| failed(&error))?;
+        // From here on the consumer ends with the stream. Before, the stream may have been made anew.
+        if !stream.is_still_there().await? {
+            return Err(broken_off());
+        }
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(FETCH_MESSAGES_MAX)
+            .max_bytes_per_batch(FETCH_BYTES_MAX)
+            .expires(Duration::from_secs(20))
+            .heartbeat(Duration::from_secs(1))
+            .messages()
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(Self { messages, delivered: 0 })
+    }
+
+    /// The next message and its partition, if it is the one that follows. Nothing is lost when the future is
+    /// dropped.
+    async fn next(&mut self) -> Option<(u32, Delivery)> {
+        let message: jetstream::Message = self.messages.next().await?.ok()?;
+        let info = message.info().ok()?;
+        if info.consumer_sequence != self.delivered + 1 {
+            return None;
+        }
+        self.delivered += 1;
+        let (stream_seq, stored_at) = (info.stream_sequence, info.published.trunc_subsecs(6));
+        let delivery = Delivery {
+            stream_seq,
+            stored_at,
+            subject: published_subject(&message.subject).into(),
+            headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+            payload: message.message.payload,
+        };
+        Some((partition_of(&message.message.subject)?, delivery))
+    }
+}
+
+fn headers(map: &HeaderMap) -> Headers {
+    let mut headers = Headers::with_capacity(map.len());
+    for (name, values) in map.iter() {
+        values.iter().for_each(|value| headers.push_displayed(name, value.as_str().as_bytes()));
+    }
+    headers
+}
+
+fn broken_off() -> StreamError {
+    StreamError::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
+}
