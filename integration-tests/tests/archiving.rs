@@ -3,6 +3,8 @@
 mod correcting;
 mod dropping;
 mod forgery;
+mod keeping;
+mod migrating;
 mod reading;
 mod writing;
 
@@ -15,6 +17,7 @@ use events::{
 };
 use ledger::append::{self, Outcome};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use stack::Stack;
 use tempfile::TempDir;
 
@@ -85,6 +88,10 @@ fn directory() -> (TempDir, String) {
 
 fn file(directory: &str, org_id: OrgId, first: i64, last: i64) -> PathBuf {
     PathBuf::from(directory).join(org_id.to_string()).join(format!("{first}-{last}.parquet"))
+}
+
+async fn execute(stack: &Stack, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(stack.pool()).await.unwrap();
 }
 
 const FUTURE: &str = "2199-01-01T00:00:00Z";

@@ -177,6 +177,11 @@ impl Reader {
         Ok(Self { stored, org_id, metadata: Arc::new(metadata), groups })
     }
 
+    /// The event at this seq is not the one that the ledger knows.
+    pub(crate) fn disagreement(&self, seq: Seq) -> FileError {
+        FileError::Disagrees { location: self.stored.location().to_owned(), seq }
+    }
+
     /// The events of a row group, each of them as its leaf hash says.
     pub(crate) async fn read(&self, index: usize) -> Result<Vec<RecordedEvent>, FileError> {
         let group = &self.groups[index];
