@@ -5,7 +5,10 @@ use events::{
     id::{OrgId, RunId, Seq, SubjectId},
 };
 use futures::TryStreamExt;
-use ledger::read::{self, Limit};
+use ledger::{
+    read::{self, Limit},
+    replay::{self, Selection},
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
@@ -222,4 +225,24 @@ async fn a_forger_who_makes_the_leaf_hash_fit_is_found_by_whoever_reads() {
     }
     let found = super::verdict(&stack, org_id, None).await;
     assert_eq!((&found["verdict"], &found["seq"]), (&json!("changed"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_replay_reads_a_row_group_once_for_all_its_pages() {
+    let stack = crate::harness::idle_stack().await;
+    let org_id = org_of(&stack, 3_000, 7).await;
+    let (_guard, path) = directory();
+    archive_and_drop(&stack, org_id, &path).await;
+    let mut conn = PgConnection::connect(stack.database_url()).await.unwrap();
+    let selection = Selection { orgs: vec![org_id], ..Selection::default() };
+    let stretches = replay::stretches(&mut conn, &selection).await.unwrap();
+    let mut pages = replay::pages(&mut conn, &selection, &stretches[0]);
+    let mut events = pages.try_next().await.unwrap().unwrap().events.len();
+    assert!(events < 1_000, "a page of {events} events");
+    // All are of one row group, which is in memory by now.
+    std::fs::remove_file(file(&path, org_id, 1, 3_000)).unwrap();
+    while let Some(page) = pages.try_next().await.unwrap() {
+        events += page.events.len();
+    }
+    assert_eq!(events, 3_000);
 }
