@@ -30,6 +30,11 @@ const BATCH: usize = 2_000;
 /// `run_length` events each.
 async fn org_of(stack: &Stack, events: usize, run_length: usize) -> OrgId {
     let org_id = OrgId::generate();
+    append_org(stack, org_id, events, run_length).await;
+    org_id
+}
+
+async fn append_org(stack: &Stack, org_id: OrgId, events: usize, run_length: usize) {
     let registered: OrgRegistered = serde_json::from_value(json!({ "name": "archived" })).unwrap();
     let mut all = vec![Event::new(org_id, org_id.subject(), "/tests", &registered).unwrap()];
     while all.len() < events {
@@ -42,7 +47,6 @@ async fn org_of(stack: &Stack, events: usize, run_length: usize) -> OrgId {
     for batch in all.chunks(BATCH) {
         append_events(stack, batch).await;
     }
-    org_id
 }
 
 /// A run that starts, does something and, last of all, ends.

@@ -1,13 +1,12 @@
 //! What `archive` writes, and what `verify --archive` finds in it.
 
 use events::id::OrgId;
-use ledger::append;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use stack::Stack;
 use uuid::Uuid;
 
-use super::{FUTURE, append_events, archive, directory, file, forgery, org_of, run_events, verdict};
+use super::{FUTURE, append_events, append_org, archive, directory, file, forgery, org_of, run_events, verdict};
 use crate::harness::{idle_stack, new_run, run, runledger};
 
 /// More than a row group holds.
@@ -224,10 +223,7 @@ async fn a_file_of_another_ledger_is_never_written_over() {
     let (one, other) = (idle_stack().await, idle_stack().await);
     let org_id = org_of(&one, 30, 7).await;
     // A clone that went its own way.
-    let events = run_events(org_id, new_run(), 30);
-    let first: Vec<_> = events.iter().take(1).collect();
-    append::make_partitions(&mut other.pool().acquire().await.unwrap(), &first).await.unwrap();
-    append_events(&other, &events).await;
+    append_org(&other, org_id, 30, 7).await;
     let (_guard, path) = directory();
     archive(&one, org_id, &path).await;
     let file = file(&path, org_id, 1, 30);
