@@ -141,6 +141,7 @@ pub struct ArchiveFile {
 }
 
 /// Where an archived event stands, and what the ledger knows it by.
+#[cfg_attr(not(feature = "archive"), expect(dead_code, reason = "nothing is read there"))]
 pub(crate) struct Place {
     pub(crate) subject_id: SubjectId,
     pub(crate) seq: Seq,
