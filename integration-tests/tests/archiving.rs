@@ -3,6 +3,8 @@
 mod correcting;
 mod dropping;
 mod forgery;
+mod keeping;
+mod migrating;
 mod reading;
 mod writing;
 
@@ -15,6 +17,7 @@ use events::{
 };
 use ledger::append::{self, Outcome};
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use stack::Stack;
 use tempfile::TempDir;
 
@@ -27,6 +30,11 @@ const BATCH: usize = 2_000;
 /// `run_length` events each.
 async fn org_of(stack: &Stack, events: usize, run_length: usize) -> OrgId {
     let org_id = OrgId::generate();
+    append_org(stack, org_id, events, run_length).await;
+    org_id
+}
+
+async fn append_org(stack: &Stack, org_id: OrgId, events: usize, run_length: usize) {
     let registered: OrgRegistered = serde_json::from_value(json!({ "name": "archived" })).unwrap();
     let mut all = vec![Event::new(org_id, org_id.subject(), "/tests", &registered).unwrap()];
     while all.len() < events {
@@ -39,7 +47,6 @@ async fn org_of(stack: &Stack, events: usize, run_length: usize) -> OrgId {
     for batch in all.chunks(BATCH) {
         append_events(stack, batch).await;
     }
-    org_id
 }
 
 /// A run that starts, does something and, last of all, ends.
@@ -85,6 +92,10 @@ fn directory() -> (TempDir, String) {
 
 fn file(directory: &str, org_id: OrgId, first: i64, last: i64) -> PathBuf {
     PathBuf::from(directory).join(org_id.to_string()).join(format!("{first}-{last}.parquet"))
+}
+
+async fn execute(stack: &Stack, sql: impl Into<String>) {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(stack.pool()).await.unwrap();
 }
 
 const FUTURE: &str = "2199-01-01T00:00:00Z";

@@ -12,6 +12,7 @@
 //! | `write` | `runledger archive` |
 //! | `proof` | a file against the ledger |
 //! | `drop` | `runledger archive --drop` |
+//! | `remains` | what stays in the database of a dropped event |
 //! | `source` | archived events, for [`crate::read`] |
 //!
 //! Without the feature `archive` only the list of files is here, and whoever needs one is told so.
@@ -21,9 +22,12 @@ mod absent;
 #[cfg(feature = "archive")]
 pub mod drop;
 #[cfg(feature = "archive")]
+mod error;
+#[cfg(feature = "archive")]
 pub mod file;
 #[cfg(feature = "archive")]
 pub mod proof;
+pub(crate) mod remains;
 #[cfg(feature = "archive")]
 mod source;
 #[cfg(feature = "archive")]
@@ -31,14 +35,23 @@ pub mod store;
 #[cfg(feature = "archive")]
 pub mod write;
 
+use async_stream::try_stream;
 use chrono::{DateTime, Utc};
-use events::id::{OrgId, Seq, SubjectId};
+use events::{
+    RecordedEvent,
+    id::{OrgId, Seq, SubjectId},
+};
+use futures::Stream;
 use sqlx::PgConnection;
 
 #[cfg(not(feature = "archive"))]
-pub(crate) use absent::{events_at, events_between};
+pub(crate) use absent::{Groups, events_at};
 #[cfg(feature = "archive")]
-pub(crate) use source::{events_at, events_between};
+pub use error::ArchiveError;
+#[cfg(feature = "archive")]
+pub(crate) use source::{Groups, events_at};
+
+use crate::read::ReadError;
 
 /// Trouble with an archive file.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +81,16 @@ pub enum FileError {
         /// Its URL.
         location: String,
         /// The lowest seq that is not as it was archived.
+        seq: Seq,
+    },
+    /// It holds another event than the ledger knows, which agrees with its own leaf hash.
+    #[error(
+        "the event at seq {seq} in the archive file {location} is not the one that the ledger knows by its leaf hash: run `runledger verify --archive`, and bring the file back from a copy"
+    )]
+    Disagrees {
+        /// Its URL.
+        location: String,
+        /// The lowest such seq.
         seq: Seq,
     },
     /// An event that was dropped from the table is in no file that is recorded.
@@ -113,6 +136,16 @@ pub struct ArchiveFile {
     pub archived_at: DateTime<Utc>,
     /// When its events were dropped from the table; none while they stand there too.
     pub dropped_at: Option<DateTime<Utc>>,
+    /// The hash over what was kept of its events when they were dropped; none if that was before it was kept.
+    pub remains_hash: Option<Vec<u8>>,
+}
+
+/// Where an archived event stands, and what the ledger knows it by.
+#[cfg_attr(not(feature = "archive"), expect(dead_code, reason = "nothing is read there"))]
+pub(crate) struct Place {
+    pub(crate) subject_id: SubjectId,
+    pub(crate) seq: Seq,
+    pub(crate) leaf_hash: Vec<u8>,
 }
 
 /// The files of an org, in the order of their seqs.
@@ -123,7 +156,7 @@ pub async fn files(conn: &mut PgConnection, org_id: OrgId) -> Result<Vec<Archive
     sqlx::query_as!(
         ArchiveFile,
         r#"SELECT org_id AS "org_id: OrgId", first_seq AS "first: Seq", last_seq AS "last: Seq", location, bytes, frontier,
-                  root, archived_at, dropped_at
+                  root, archived_at, dropped_at, remains_hash
            FROM ledger.archive WHERE org_id = $1 ORDER BY first_seq"#,
         org_id as OrgId
     )
@@ -143,19 +176,39 @@ pub async fn through(conn: &mut PgConnection, org_id: OrgId) -> Result<Seq, sqlx
     Ok(through.fetch_one(conn).await?.unwrap_or(Seq::ZERO))
 }
 
+/// The archived events from `from` on up to `through`, in the order of their seq: all of them and those that the
+/// ledger knows, or an error.
+pub(crate) fn events_between(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    from: Seq,
+    through: Seq,
+) -> impl Stream<Item = Result<RecordedEvent, ReadError>> {
+    try_stream! {
+        let mut groups = Groups::of(files(conn, org_id).await?, org_id, from, through);
+        while let Some(group) = groups.next(conn).await? {
+            for recorded in group {
+                yield recorded;
+            }
+        }
+    }
+}
+
 /// Where the archived events of some subjects stand, up to `through`, in the order of (subject, seq).
 pub(crate) async fn places_of(
     conn: &mut PgConnection,
     org_id: OrgId,
     subjects: &[SubjectId],
     through: Seq,
-) -> Result<Vec<(SubjectId, Seq)>, sqlx::Error> {
-    let places = sqlx::query!(
-        r#"SELECT subject_id AS "subject_id: SubjectId", seq AS "seq: Seq" FROM ledger.archived_event
+) -> Result<Vec<Place>, sqlx::Error> {
+    sqlx::query_as!(
+        Place,
+        r#"SELECT subject_id AS "subject_id: SubjectId", seq AS "seq: Seq", leaf_hash FROM ledger.archived_event
            WHERE org_id = $1 AND subject_id = ANY($2) AND seq <= $3 ORDER BY subject_id, seq"#,
         org_id as OrgId,
         subjects as &[SubjectId],
         through as Seq
-    );
-    Ok(places.fetch_all(conn).await?.into_iter().map(|place| (place.subject_id, place.seq)).collect())
+    )
+    .fetch_all(conn)
+    .await
 }

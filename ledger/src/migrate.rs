@@ -8,6 +8,9 @@ use sqlx::{
 };
 
 mod indexes;
+pub(crate) mod shape;
+
+pub use indexes::{MissingIndex, missing as missing_indexes};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
@@ -65,6 +68,17 @@ pub async fn migrate(conn: &mut PgConnection) -> Result<Vec<Migration>, Migratio
     if encoding != "UTF8" {
         return Err(MigrationError::Encoding(encoding));
     }
+    let is_done = check(conn).await?.iter().all(|migration| migration.state == State::Applied);
+    if is_done && missing_indexes(conn).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    shape::lock(conn).await?;
+    let applied = apply(conn).await;
+    shape::unlock(conn).await?;
+    applied
+}
+
+async fn apply(conn: &mut PgConnection) -> Result<Vec<Migration>, MigrationError> {
     let pending: Vec<Migration> =
         check(conn).await?.into_iter().filter(|migration| migration.state == State::Pending).collect();
     MIGRATOR.run_direct(None, conn, false).await?;

@@ -180,8 +180,7 @@ pub async fn events_after(
     let mut room = Room { limit, families, bytes: 0 };
     while page.through < head {
         if page.through < archived {
-            let files = archive::files(conn, org_id).await?;
-            let mut events = pin!(archive::events_between(files, page.through.next(), archived.min(head)));
+            let mut events = pin!(archive::events_between(conn, org_id, page.through.next(), archived.min(head)));
             while let Some(recorded) = events.next().await {
                 if room.add(&mut page, recorded?) {
                     return Ok(page);
@@ -256,8 +255,7 @@ pub fn events_between(
         loop {
             let archived = archive::through(conn, org_id).await?;
             if from <= archived.min(through) {
-                let files = archive::files(conn, org_id).await?;
-                let mut events = pin!(archive::events_between(files, from, archived.min(through)));
+                let mut events = pin!(archive::events_between(conn, org_id, from, archived.min(through)));
                 while let Some(recorded) = events.next().await {
                     yield recorded?;
                 }

@@ -2,8 +2,9 @@
 //!
 //! What comes out is what was appended, or an error says where it is not. Called by `runledger replay`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, pin::pin};
 
+use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use events::{
     RecordedEvent,
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::{
+    archive,
     merkle::{self, Hash},
     read::{self, Limit, Page, ReadError},
     verify,
@@ -219,33 +221,42 @@ pub fn pages<'c>(
     }
 }
 
-/// A statement a page, so that a slow receiver holds no snapshot.
+/// What is archived in one go; then a statement a page, so that a slow receiver holds no snapshot.
 fn of_all<'c>(
     conn: &'c mut PgConnection,
     selection: &'c Selection,
     stretch: &Stretch,
 ) -> impl Stream<Item = Result<Page, ReplayError>> + 'c {
-    let (org_id, last) = (stretch.org_id, stretch.through);
-    futures::stream::try_unfold((conn, stretch.from), move |(conn, from)| async move {
-        if from > last {
-            return Ok(None);
+    let (org_id, mut from, last) = (stretch.org_id, stretch.from, stretch.through);
+    try_stream! {
+        let archived = archive::through(conn, org_id).await?.min(last);
+        if from <= archived {
+            let mut events = pin!(archive::events_between(conn, org_id, from, archived));
+            while from <= archived {
+                let page = next_page(events.as_mut(), selection, org_id, from, archived).await?;
+                from = page.through.next();
+                yield page;
+            }
         }
-        let through = last.min(Seq::new(from.get().saturating_add(PAGE.events_max - 1)));
-        let page = next_page(conn, selection, org_id, from, through).await?;
-        let next = page.through.next();
-        Ok(Some((page, (conn, next))))
-    })
+        while from <= last {
+            let through = last.min(Seq::new(from.get().saturating_add(PAGE.events_max - 1)));
+            let events = pin!(read::events_between(conn, org_id, from, through));
+            let page = next_page(events, selection, org_id, from, through).await?;
+            from = page.through.next();
+            yield page;
+        }
+    }
 }
 
+/// The next of the events from `from` on, which there must be up to `through`.
 async fn next_page(
-    conn: &mut PgConnection,
+    mut events: impl Stream<Item = Result<RecordedEvent, ReadError>> + Unpin,
     selection: &Selection,
     org_id: OrgId,
     from: Seq,
     through: Seq,
 ) -> Result<Page, ReplayError> {
-    let events = read::events_between(conn, org_id, from, through);
-    pin_mut!(events);
+    let through = through.min(Seq::new(from.get().saturating_add(PAGE.events_max - 1)));
     let mut page = Page { events: Vec::new(), through: Seq::new(from.get() - 1) };
     let mut bytes = 0;
     while page.through < through && bytes < PAGE.bytes_max {

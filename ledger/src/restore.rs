@@ -62,6 +62,16 @@ pub enum Fault {
         "nothing proves that these are all events up to the last, seq {0}: the replay was cut off, or was not of whole orgs; replay again, or pass --unproved"
     )]
     Unproved(Seq),
+    /// Not the events whose root somebody knows.
+    #[error(
+        "the root over all {size} events is {root}, and that is none of the roots that were given; these are not the source's events, or not all of them"
+    )]
+    UnexpectedRoot {
+        /// How many.
+        size: Seq,
+        /// The root over them, in hexadecimal digits.
+        root: String,
+    },
     /// The org has events, and they are others.
     #[error("the org has {size} events here already, which are not those of the replay; nothing is restored over them")]
     Stands {
@@ -76,6 +86,17 @@ pub enum Fault {
     Database(String),
 }
 
+/// What says that a root is the source's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Whoever gave the roots to expect.
+    Given,
+    /// The replay.
+    Replay,
+    /// Nothing.
+    None,
+}
+
 /// An org that has its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
@@ -87,8 +108,8 @@ pub struct Restored {
     pub root: Hash,
     /// Whether it had them before.
     pub stood: bool,
-    /// Whether the root is the one that the replay says the source had.
-    pub is_proved: bool,
+    /// What the root was compared with.
+    pub proof: Proof,
 }
 
 /// Whether the connection's user is the owner, or may act as the owner.
@@ -195,20 +216,28 @@ impl<'c> OrgRestore<'c> {
         Ok(())
     }
 
-    /// There are no more events: commits, if the tree over them is the source's. With `unproved`, also where
-    /// the replay does not say what the source's is.
+    /// There are no more events: commits, if the tree over them is the source's. Where roots to expect are given, it
+    /// has to be one of them. With `unproved`, also where nothing says what the source's is.
     ///
     /// # Errors
     /// When it is not, when other events stand there already, and when PostgreSQL fails.
-    pub async fn finish(mut self, unproved: bool) -> Result<Restored, RestoreError> {
+    pub async fn finish(mut self, expected: &[Hash], unproved: bool) -> Result<Restored, RestoreError> {
         let (org_id, size, root) = (self.org_id, self.size(), self.tree.root());
-        let is_proved = self.proved_through == size;
-        let restored = Restored { org_id, size, root, stood: self.standing.is_some(), is_proved };
+        let proof = match expected {
+            [] if self.proved_through == size => Proof::Replay,
+            [] => Proof::None,
+            expected if expected.contains(&root) => Proof::Given,
+            _ => {
+                let root = root.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Err(Fault::UnexpectedRoot { size, root }.into());
+            }
+        };
+        let restored = Restored { org_id, size, root, stood: self.standing.is_some(), proof };
         if let Some((standing_size, standing_root)) = self.standing {
             let is_same = standing_size == size && standing_root == root;
             return if is_same { Ok(restored) } else { Err(Fault::Stands { size: standing_size }.into()) };
         }
-        if !is_proved && !unproved {
+        if proof == Proof::None && !unproved {
             return Err(Fault::Unproved(size).into());
         }
         self.insert().await?;

@@ -11,7 +11,10 @@ use futures::{StreamExt, pin_mut};
 use sqlx::PgConnection;
 
 use crate::{
-    archive,
+    archive::{
+        self,
+        remains::{self, RemainsHash},
+    },
     merkle::{self, Frontier},
     read::{self, ReadError},
 };
@@ -34,6 +37,8 @@ pub enum Verdict {
     Changed(Seq),
     /// An event stands at this seq, behind the head.
     BeyondHead(Seq),
+    /// The database keeps something of an archived event at this seq, and none is archived there.
+    BeyondArchive(Seq),
     /// Every event agrees with its leaf hash, and yet the tree over them is not the head's.
     OtherRoot,
     /// The archive does not give this event, the lowest.
@@ -74,6 +79,9 @@ pub async fn verify_org(
     if let Some(seq) = beyond(conn, org_id, Seq::new(size)).await? {
         return Ok(Verdict::BeyondHead(seq));
     }
+    if let Some(seq) = remains::beyond_archive(conn, org_id).await? {
+        return Ok(Verdict::BeyondArchive(seq));
+    }
     if !tree.is(&frontier, &root) {
         return Ok(Verdict::OtherRoot);
     }
@@ -110,24 +118,22 @@ async fn archived_leaves(
 ) -> Result<Option<Verdict>, ReadError> {
     let dropped = archive::files(conn, org_id).await?.into_iter().filter(|file| file.dropped_at.is_some());
     for file in dropped {
-        let mut leaves = sqlx::query!(
-            r#"SELECT seq AS "seq: Seq", leaf_hash FROM ledger.archived_event
-               WHERE org_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq"#,
-            org_id as OrgId,
-            file.first as Seq,
-            file.last as Seq
-        )
-        .fetch(&mut *conn);
-        while let Some(leaf) = leaves.next().await {
-            let leaf = leaf?;
+        let mut hash = RemainsHash::new();
+        let mut rows = remains::remains(conn, org_id, file.first, file.last);
+        while let Some(row) = rows.next().await {
+            let row = row?;
             let expected = next(tree);
-            match leaf.leaf_hash.try_into() {
-                _ if leaf.seq != expected => return Ok(Some(Verdict::Missing(expected))),
+            if row.seq != expected {
+                return Ok(Some(Verdict::Missing(expected)));
+            }
+            hash.add(&row);
+            match row.leaf_hash.try_into() {
                 Err(_) => return Ok(Some(Verdict::Changed(expected))),
                 Ok(leaf_hash) => tree.push(leaf_hash),
             }
             progress(1);
         }
+        drop(rows);
         if next(tree) != file.last.next() {
             return Ok(Some(Verdict::Missing(next(tree))));
         }
@@ -135,6 +141,13 @@ async fn archived_leaves(
             let fault = format!(
                 "the leaf hashes kept of the events up to seq {} are not those of {}; `runledger verify --archive` tells which",
                 file.last, file.location
+            );
+            return Ok(Some(Verdict::Archive { seq: file.first, fault }));
+        }
+        if file.remains_hash.is_some_and(|kept| kept != hash.finish()) {
+            let fault = format!(
+                "what is kept of the events up to seq {} is not what was kept when they were dropped; `runledger verify --archive` tells of which",
+                file.last
             );
             return Ok(Some(Verdict::Archive { seq: file.first, fault }));
         }

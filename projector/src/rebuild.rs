@@ -70,7 +70,7 @@ impl Default for Order {
 }
 
 /// What a rebuild has done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Events read; those that an earlier, unfinished run has read do not count.
     pub events: u64,
@@ -78,6 +78,22 @@ pub struct Report {
     pub load_ms: u64,
     /// Each projection.
     pub projections: Vec<Rebuilt>,
+}
+
+/// A rebuild that ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unfinished {
+    /// What it has done: of the projections, those that were compared and swapped before.
+    pub done: Report,
+    /// Why it ended. What serves is whole: of each projection the old tables, or the new ones.
+    pub error: RebuildError,
+}
+
+impl From<Unfinished> for RebuildError {
+    fn from(unfinished: Unfinished) -> Self {
+        unfinished.error
+    }
 }
 
 /// What has become of a projection.
@@ -128,15 +144,29 @@ impl Rebuild {
     /// Rebuilds. Each difference found is given to `on_difference`.
     ///
     /// # Errors
-    /// Then each projection is served by its old tables or by its new ones, whole.
+    /// Then each projection is served by its old tables or by its new ones, whole; the error tells what was done.
     pub async fn run(
         &self,
         order: &Order,
         progress: &Progress,
         on_difference: impl FnMut(Difference) + Send,
-    ) -> Result<Report, RebuildError> {
+    ) -> Result<Report, Unfinished> {
+        let mut report = Report::default();
+        match self.run_under_lease(order, progress, on_difference, &mut report).await {
+            Ok(()) => Ok(report),
+            Err(error) => Err(Unfinished { done: report, error }),
+        }
+    }
+
+    async fn run_under_lease(
+        &self,
+        order: &Order,
+        progress: &Progress,
+        on_difference: impl FnMut(Difference) + Send,
+        report: &mut Report,
+    ) -> Result<(), RebuildError> {
         let mut lease = lease::take(&self.database, &self.projections).await?;
-        let report = self.run_with(&mut lease, order, progress, on_difference).await;
+        let ended = self.run_with(&mut lease, order, progress, on_difference, report).await;
         if order.makes_no_successor() {
             for projection in &self.projections {
                 // They prove or mend something now, or never.
@@ -144,7 +174,7 @@ impl Rebuild {
             }
         }
         lease.close().await?;
-        report
+        ended
     }
 
     async fn run_with(
@@ -153,7 +183,8 @@ impl Rebuild {
         order: &Order,
         progress: &Progress,
         mut on_difference: impl FnMut(Difference) + Send,
-    ) -> Result<Report, RebuildError> {
+        report: &mut Report,
+    ) -> Result<(), RebuildError> {
         let run = self.start(lease, order, progress).await?;
         run.catch_up_serving().await?;
         let started = Instant::now();
@@ -161,18 +192,17 @@ impl Rebuild {
         run.note_loaded(events, started).await?;
         run.finish_tables().await?;
         run.note_loaded(events, started).await?;
-        let load_ms = started.elapsed().as_millis() as u64;
-        let mut projections = Vec::new();
+        (report.events, report.load_ms) = (events, started.elapsed().as_millis() as u64);
         for place in 0..run.making.len() {
             let mut rebuilt = compare::compare(&run, place, &mut on_difference).await?;
             if !order.makes_no_successor() {
                 rebuilt = rebuilt.swapped(swap::swap(&run, lease, place).await?);
             }
-            projections.push(rebuilt);
+            report.projections.push(rebuilt);
         }
         run.progress.enter(Phase::Done, 0);
         run.pool.close().await;
-        Ok(Report { events, load_ms, projections })
+        Ok(())
     }
 
     /// Lets the tables serve again that the last rebuild has replaced, caught up with the ledger.

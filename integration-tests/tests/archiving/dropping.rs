@@ -252,6 +252,24 @@ async fn a_long_reading_is_not_disturbed_by_a_drop_which_gives_way() {
     assert_eq!(verdict(&stack, org_id, None).await["verdict"], "intact");
 }
 
+/// A drop that cannot get through, because of who reads in `long`.
+pub(super) async fn waiting_drop(stack: &Stack, org_id: OrgId, long: &mut PgConnection) -> tokio::process::Child {
+    sqlx::query("SELECT count(*) FROM ledger.event").execute(long).await.unwrap();
+    let mut command = runledger(stack, ["archive", "--org", &org_id.to_string(), "--drop"]);
+    let dropping = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    eventually("the drop to try the swap", async || {
+        let trying: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'ledger.event'::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)",
+        )
+        .fetch_one(stack.pool())
+        .await
+        .unwrap();
+        trying.then_some(())
+    })
+    .await;
+    dropping
+}
+
 #[tokio::test]
 async fn a_killed_drop_has_dropped_all_or_nothing_and_the_next_one_finishes_it() {
     let stack = idle_stack().await;

@@ -1,4 +1,5 @@
-//! Rewrites an archive file with one payload changed, as a forger would who leaves the rest as it is.
+//! Rewrites an archive file with one payload changed, as a forger would who leaves the rest as it is, or who makes the
+//! leaf hash fit.
 
 use std::{fs::File, path::Path, sync::Arc};
 
@@ -17,6 +18,11 @@ use parquet::{
 
 /// Replaces the payload of the row at `index`.
 pub fn replace_data(path: &Path, index: usize, data: &str) {
+    replace(path, index, data, None);
+}
+
+/// Replaces the payload of the row at `index`, and its leaf hash by one.
+pub fn replace(path: &Path, index: usize, data: &str, leaf_hash: Option<[u8; 32]>) {
     let forged = path.with_extension("forged");
     let original = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
     let metadata = original.metadata().file_metadata();
@@ -29,12 +35,18 @@ pub fn replace_data(path: &Path, index: usize, data: &str) {
         let rows = group.metadata().num_rows() as usize;
         let mut copy = writer.next_row_group().unwrap();
         for column in 0..group.num_columns() {
-            let is_data = group.metadata().column(column).column_descr().name() == "data";
+            let metadata = group.metadata().column(column).clone();
+            let is_data = metadata.column_descr().name() == "data";
+            let leaf_hash = leaf_hash.filter(|_| metadata.column_descr().name() == "leaf_hash");
             let mut to = copy.next_column().unwrap().unwrap();
             match group.get_column_reader(column).unwrap() {
                 ColumnReader::Int32ColumnReader(from) => copy_column(from, to.typed(), rows, |_| ()),
                 ColumnReader::Int64ColumnReader(from) => copy_column(from, to.typed(), rows, |_| ()),
-                ColumnReader::FixedLenByteArrayColumnReader(from) => copy_column(from, to.typed(), rows, |_| ()),
+                ColumnReader::FixedLenByteArrayColumnReader(from) => copy_column(from, to.typed(), rows, |values| {
+                    if let Some(leaf_hash) = leaf_hash.filter(|_| (seen..seen + rows).contains(&index)) {
+                        values[index - seen] = leaf_hash.to_vec().into();
+                    }
+                }),
                 ColumnReader::ByteArrayColumnReader(from) => copy_column(from, to.typed(), rows, |values| {
                     if is_data && (seen..seen + rows).contains(&index) {
                         values[index - seen] = data.as_bytes().to_vec().into();

@@ -5,14 +5,17 @@ use events::{
     id::{OrgId, RunId, Seq, SubjectId},
 };
 use futures::TryStreamExt;
-use ledger::read::{self, Limit};
+use ledger::{
+    read::{self, Limit},
+    replay::{self, Selection},
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use stack::Stack;
 use uuid::Uuid;
 
 use super::{append_events, archive_and_drop, directory, file, in_table, org_of, run_events};
-use crate::harness::{Sent, new_run, run, size_reaches, stack};
+use crate::harness::{Sent, new_run, run, runledger, size_reaches, stack};
 
 /// More than are put into order at a time, and more than a row group holds.
 const SIZE: usize = 10_000;
@@ -184,4 +187,62 @@ async fn a_file_that_is_gone_or_damaged_is_an_error_and_never_a_wrong_row() {
     std::fs::rename(&away, &file).unwrap();
     let shown = stack.wait_for_run(org_id, run_id, "completed").await.unwrap();
     assert_eq!(shown["context"], json!({ "first": "1" }));
+}
+
+#[tokio::test]
+async fn a_forger_who_makes_the_leaf_hash_fit_is_found_by_whoever_reads() {
+    let mut stack = stack().await;
+    let org_id = stack.register_org("forged").await.unwrap();
+    let run_id = new_run();
+    let started = json!({ "channel": "web" });
+    Sent::valid(org_id, "run.started", run_id.uuid(), started).publish(&stack).await;
+    stack.wait_for_run(org_id, run_id, "running").await.unwrap();
+    let mut conn = PgConnection::connect(stack.database_url()).await.unwrap();
+    let seq = Seq::new(2);
+    let events: Vec<_> = read::events_between(&mut conn, org_id, seq, seq).try_collect().await.unwrap();
+    let mut forged = events[0].clone();
+    forged.event.data = r#"{"channel":"forged"}"#.to_owned().into();
+    let leaf_hash = ledger::merkle::leaf_hash(&forged.event, seq, forged.recorded_at);
+    let (_guard, path) = directory();
+    archive_and_drop(&stack, org_id, &path).await;
+    super::forgery::replace(&file(&path, org_id, 1, 2), 1, &forged.event.data, Some(leaf_hash));
+    stack.stop_services().await;
+
+    let (org, run_text) = (org_id.to_string(), run_id.uuid().to_string());
+    let readers: [&[&str]; 4] = [
+        &["tail", "--org", &org, "--from", "1", "--no-follow"],
+        &["replay", "--org", &org, "--to", "-"],
+        &["runs", "history", &run_text],
+        &["rebuild", "user_workflow_run", "--dry-run"],
+    ];
+    for arguments in readers {
+        let output = runledger(&stack, []).args(arguments).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains("seq 2") && said.contains("not the one"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let found = super::verdict(&stack, org_id, None).await;
+    assert_eq!((&found["verdict"], &found["seq"]), (&json!("changed"), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_replay_reads_a_row_group_once_for_all_its_pages() {
+    let stack = crate::harness::idle_stack().await;
+    let org_id = org_of(&stack, 3_000, 7).await;
+    let (_guard, path) = directory();
+    archive_and_drop(&stack, org_id, &path).await;
+    let mut conn = PgConnection::connect(stack.database_url()).await.unwrap();
+    let selection = Selection { orgs: vec![org_id], ..Selection::default() };
+    let stretches = replay::stretches(&mut conn, &selection).await.unwrap();
+    let mut pages = replay::pages(&mut conn, &selection, &stretches[0]);
+    let mut events = pages.try_next().await.unwrap().unwrap().events.len();
+    assert!(events < 1_000, "a page of {events} events");
+    // All are of one row group, which is in memory by now.
+    std::fs::remove_file(file(&path, org_id, 1, 3_000)).unwrap();
+    while let Some(page) = pages.try_next().await.unwrap() {
+        events += page.events.len();
+    }
+    assert_eq!(events, 3_000);
 }

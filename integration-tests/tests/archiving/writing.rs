@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use stack::Stack;
 use uuid::Uuid;
 
-use super::{FUTURE, append_events, archive, directory, file, forgery, org_of, run_events, verdict};
+use super::{FUTURE, append_events, append_org, archive, directory, file, forgery, org_of, run_events, verdict};
 use crate::harness::{idle_stack, new_run, run, runledger};
 
 /// More than a row group holds.
@@ -211,4 +211,63 @@ async fn an_archive_of_nobody_or_to_nowhere_is_an_error_that_says_so() {
         let printed = run(&stack, ["archive", "--org", &org_id, "--before", FUTURE, "--to", nowhere]).await;
         assert!(!printed.success && printed.stderr.contains(nowhere), "{nowhere}: {}", printed.stderr);
     }
+}
+
+/// How many files `ledger.archive` has.
+async fn recorded(stack: &Stack) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM ledger.archive").fetch_one(stack.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_of_another_ledger_is_never_written_over() {
+    let (one, other) = (idle_stack().await, idle_stack().await);
+    let org_id = org_of(&one, 30, 7).await;
+    // A clone that went its own way.
+    append_org(&other, org_id, 30, 7).await;
+    let (_guard, path) = directory();
+    archive(&one, org_id, &path).await;
+    let file = file(&path, org_id, 1, 30);
+    let written = std::fs::read(&file).unwrap();
+    let org = org_id.to_string();
+    let refused = run(&other, ["archive", "--org", &org, "--before", FUTURE, "--to", &path]).await;
+    let says = |text: &str| refused.stderr.contains(text);
+    assert!(
+        !refused.success && says("1-30.parquet stands there already") && says("seq 1 is another"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!((std::fs::read(&file).unwrap() == written, recorded(&other).await), (true, 0));
+    assert_eq!(verdict(&one, org_id, None).await["verdict"], "intact");
+
+    // What is no archive at all is left as it is too.
+    std::fs::write(&file, "notes").unwrap();
+    let refused = run(&other, ["archive", "--org", &org, "--before", FUTURE, "--to", &path]).await;
+    assert!(!refused.success && refused.stderr.contains("stands there already"), "{}", refused.stderr);
+    assert_eq!(std::fs::read(&file).unwrap(), b"notes");
+}
+
+#[tokio::test]
+async fn a_file_that_stands_there_and_holds_exactly_these_events_is_taken() {
+    let (stack, clone) = (idle_stack().await, idle_stack().await);
+    let org_id = org_of(&stack, 30, 7).await;
+    let (_guard, path) = directory();
+    let first = archive(&stack, org_id, &path).await;
+    assert_eq!(first["reused"], json!(false));
+    let file = file(&path, org_id, 1, 30);
+    let written = file.metadata().unwrap().modified().unwrap();
+    let replay = format!("{path}/replay.ndjson");
+    assert!(run(&stack, ["replay", "--to", &replay]).await.success);
+    assert!(run(&clone, ["emit", "--restore", &replay]).await.success);
+    // As an attempt leaves it that was killed before it could record its file.
+    sqlx::raw_sql("DELETE FROM ledger.archive").execute(stack.pool()).await.unwrap();
+    for ledger in [&stack, &clone] {
+        let again = archive(ledger, org_id, &path).await;
+        assert_eq!(again["reused"], json!(true));
+        for key in ["archived", "event_bytes", "file_bytes", "root"] {
+            assert_eq!(again[key], first[key], "{key}");
+        }
+        assert_eq!(verdict(ledger, org_id, None).await["verdict"], "intact");
+        assert_eq!(recorded(ledger).await, 1);
+    }
+    assert_eq!(file.metadata().unwrap().modified().unwrap(), written);
 }

@@ -127,3 +127,26 @@ async fn an_index_that_partitions_lack_is_built_one_by_one_though_a_build_was_in
             .unwrap();
     assert!(part.contains("importid"), "{part}");
 }
+
+#[tokio::test]
+async fn a_check_names_each_index_that_a_partition_lacks() {
+    let stack = idle_stack().await;
+    let org_id = stack.register_org("one").await.unwrap();
+    sqlx::query("SELECT ledger.make_partition($1)").bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
+    let anew = concat!(
+        "DROP INDEX ledger.event_import, ledger.event_correction; ",
+        include_str!("../../../migrations/0016_corrections.sql")
+    );
+    sqlx::raw_sql(anew).execute(stack.pool()).await.unwrap();
+    let partition = format!("event_{}", org_id.uuid().simple());
+    let check = migrate(&stack, stack.database_url(), ["--check"]).await;
+    let lines = ["event_correction", "event_import"].map(|index| format!("index {index} – missing on {partition}\n"));
+    assert_eq!((check.code, check.stdout), (Some(1), lines.concat()));
+    let check = migrate(&stack, stack.database_url(), ["--check", "--json"]).await;
+    let first: serde_json::Value = serde_json::from_str(check.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(first, json!({ "index": "event_correction", "partition": partition, "state": "missing" }));
+    assert_eq!(check.code, Some(1));
+    assert_eq!(migrate(&stack, stack.database_url(), []).await.code, Some(0));
+    let check = migrate(&stack, stack.database_url(), ["--check"]).await;
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), "the schema is up to date\n"));
+}

@@ -77,6 +77,28 @@ async fn of_two_rebuilds_of_a_table_the_second_is_told_who_does_it() {
 }
 
 #[tokio::test]
+async fn what_was_swapped_is_reported_before_the_error_of_what_was_not() {
+    let stack = stack().await;
+    org_with_runs(&stack, 1).await;
+    execute(&stack, "UPDATE organization SET name = 'by hand'").await;
+    // Who holds a lock and reads by no snapshot keeps only its own table from being swapped.
+    let mut holder = stack.pool().begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE user_workflow_run IN ACCESS SHARE MODE").execute(&mut *holder).await.unwrap();
+    let ended = run(&stack, ["rebuild", "--all", "--wait", "1", "--json"]).await;
+    assert!(!ended.success && ended.stderr.contains("user_workflow_run could not be locked"), "{}", ended.stderr);
+    let result: Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    let swapped = result["rebuilt"]["projections"].as_array().unwrap();
+    let names: Vec<_> = swapped.iter().map(|it| it["projection"].as_str().unwrap()).collect();
+    assert_eq!(names, ["organization", "app_user"]);
+    assert!(swapped[0]["locked_ms"].is_number() && swapped[0]["tables"][0]["differing"].as_i64() > Some(0), "{result}");
+    let ended = run(&stack, ["rebuild", "--all", "--wait", "1"]).await;
+    let said = "organization: every row is what the events make";
+    assert!(!ended.success && ended.stdout.contains(said), "{}", ended.stdout);
+    holder.commit().await.unwrap();
+    assert!(run(&stack, ["rebuild", "--all"]).await.success);
+}
+
+#[tokio::test]
 async fn nothing_is_rebuilt_from_events_that_were_changed_or_lost() {
     let stack = stack().await;
     let (org_id, _) = org_with_runs(&stack, 2).await;

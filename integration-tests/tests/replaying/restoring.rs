@@ -199,3 +199,74 @@ async fn only_the_owner_restores() {
     }
     assert!(heads(&target).await.is_empty());
 }
+
+/// What restoring a file says where the operator knows roots.
+async fn restore_knowing<const N: usize>(stack: &Stack, file: &str, roots: [&str; N]) -> crate::harness::Printed {
+    let mut command = runledger(stack, ["emit", "--restore", file]);
+    for root in roots {
+        command.args(["--root", root]);
+    }
+    let output = command.output().await.unwrap();
+    crate::harness::Printed {
+        success: output.status.success(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_root_that_the_operator_knows_counts_more_than_the_files() {
+    let (source, target, folder) = (stack().await, idle_stack().await, Folder::new());
+    let (one, other) = (org(&source, 3).await, org(&source, 2).await);
+    let roots = async |stack: &Stack, org_id: events::id::OrgId| -> String {
+        let query = "SELECT encode(root, 'hex') FROM ledger.head WHERE org_id = $1";
+        sqlx::query_scalar(query).bind(org_id.uuid()).fetch_one(stack.pool()).await.unwrap()
+    };
+    let (root, other_root) = (roots(&source, one).await, roots(&source, other).await);
+    let file = folder.file("one.ndjson");
+    assert!(replay(&source, &file, &["--org", &one.to_string()]).await.success);
+
+    // A replay that proves itself, of a ledger that the operator does not mean: shorter than it was.
+    let (forger, forged) = (idle_stack().await, folder.file("forged.ndjson"));
+    let shorter: String = unpacked(&file).lines().take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(folder.file("shorter.ndjson"), shorter).unwrap();
+    let taken = run(&forger, ["emit", "--restore", &folder.file("shorter.ndjson"), "--unproved"]).await;
+    assert!(taken.success, "{}", taken.stderr);
+    assert!(replay(&forger, &forged, &["--org", &one.to_string()]).await.success);
+    for known in [root.clone(), format!("{one}={root}")] {
+        let refused = restore_knowing(&target, &forged, [&known]).await;
+        assert!(!refused.success && refused.stderr.contains("none of the roots that were given"), "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("does not restore {}", if known == root { "an org" } else { "org" })));
+        assert!(rows(&target, Some(one)).await.is_empty());
+    }
+    // Whoever trusts the file alone is not told.
+    assert!(restore(&idle_stack().await, &forged).await.success);
+
+    // The source's file without its own proof: the operator's is enough.
+    let bare: String = unpacked(&file)
+        .lines()
+        .map(|line| {
+            let mut event: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
+            event.remove("ledgerroot");
+            format!("{}\n", Value::Object(event))
+        })
+        .collect();
+    std::fs::write(folder.file("bare.ndjson"), bare).unwrap();
+    assert!(!restore(&target, &folder.file("bare.ndjson")).await.success);
+    let known = format!("{one}={}", root.to_uppercase());
+    let restored = restore_knowing(&target, &folder.file("bare.ndjson"), [&known]).await;
+    assert!(
+        restored.success && restored.stdout.contains(&format!("{root}, the one given by --root")),
+        "{}",
+        restored.stderr
+    );
+    assert_eq!(roots(&target, one).await, root);
+
+    // What stands already is compared too, and what is missing in the file is missed.
+    let again = restore_knowing(&target, &file, [&root]).await;
+    assert!(again.success && again.stdout.contains("stood already"), "{}", again.stderr);
+    let missed = restore_knowing(&target, &file, [&root, &format!("{other}={other_root}")]).await;
+    assert!(!missed.success && missed.stderr.contains(&other.to_string()), "{}", missed.stderr);
+    let refused = restore_knowing(&target, &file, ["00ff"]).await;
+    assert!(!refused.success && refused.stderr.contains("64 hexadecimal digits"), "{}", refused.stderr);
+}

@@ -2,29 +2,40 @@
 
 use events::{
     RecordedEvent,
-    id::{Seq, SubjectId},
+    id::{OrgId, Seq},
 };
 use futures::{Stream, stream};
+use sqlx::PgConnection;
 
-use super::{ArchiveFile, FileError};
+use super::{ArchiveFile, FileError, Place};
+use crate::read::ReadError;
 
-pub(crate) fn events_between(
+/// Archived events, of which none can be read.
+pub(crate) struct Groups {
     files: Vec<ArchiveFile>,
     from: Seq,
-    _through: Seq,
-) -> impl Stream<Item = Result<RecordedEvent, FileError>> {
-    not_built(files, Some(from))
+    through: Seq,
+}
+
+impl Groups {
+    pub(crate) fn of(files: Vec<ArchiveFile>, _org_id: OrgId, from: Seq, through: Seq) -> Self {
+        Self { files, from, through }
+    }
+
+    pub(crate) async fn next(&mut self, _conn: &mut PgConnection) -> Result<Option<Vec<RecordedEvent>>, ReadError> {
+        let wanted = (self.from <= self.through).then_some(self.from);
+        not_built(&self.files, wanted).map_or(Ok(None), |error| Err(error.into()))
+    }
 }
 
 pub(crate) fn events_at(
     files: Vec<ArchiveFile>,
-    places: Vec<(SubjectId, Seq)>,
+    places: Vec<Place>,
 ) -> impl Stream<Item = Result<RecordedEvent, FileError>> {
-    not_built(files, places.into_iter().map(|(_, seq)| seq).next())
+    stream::iter(not_built(&files, places.first().map(|place| place.seq)).map(Err))
 }
 
-fn not_built(files: Vec<ArchiveFile>, wanted: Option<Seq>) -> impl Stream<Item = Result<RecordedEvent, FileError>> {
-    let file = wanted.and_then(|seq| files.into_iter().find(|file| seq <= file.last));
-    let error = file.map(|ArchiveFile { org_id, last, location, .. }| FileError::NotBuilt { org_id, last, location });
-    stream::iter(error.map(Err))
+fn not_built(files: &[ArchiveFile], wanted: Option<Seq>) -> Option<FileError> {
+    let file = wanted.and_then(|seq| files.iter().find(|file| seq <= file.last)).cloned();
+    file.map(|ArchiveFile { org_id, last, location, .. }| FileError::NotBuilt { org_id, last, location })
 }

@@ -1,11 +1,11 @@
 //! Drops the archived events of an org from the table. Called by `runledger archive --drop`, as the owner.
 //!
 //! What stays of each of them goes into `ledger.archived_event`; the other events are copied into a partition
-//! of their own beside the old one; then one short transaction swaps the two. It commits only if archive and
-//! copy, read back, give the root of the head that it has locked. Killed at any moment, it has swapped or it
-//! has not, and what else it left is used or replaced by the next attempt.
+//! of their own beside the old one; then one short transaction swaps the two. It begins only if all is kept that has
+//! to be, and commits only if archive and copy, read back, give the root of the head that it has locked. Killed at any
+//! moment, it has swapped or it has not, and what else it left is used or replaced by the next attempt.
 
-mod remains;
+mod keep;
 
 use std::{
     pin::pin,
@@ -16,10 +16,14 @@ use events::id::{OrgId, Seq};
 use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::write::{ArchiveError, lock, unlock};
+use super::{
+    ArchiveError, ArchiveFile,
+    write::{lock, unlock},
+};
 use crate::{
     connection::Backoff,
-    merkle::{self, Frontier},
+    merkle::{self, Frontier, Hash},
+    migrate::shape,
     read,
     verify::{self, Verdict},
 };
@@ -54,6 +58,8 @@ struct Swap<'c> {
     through: Seq,
     /// The tree over what is archived and copied.
     tree: Frontier,
+    /// The files whose events are dropped, each with the hash over what has to stay of them.
+    kept: Vec<(ArchiveFile, Hash)>,
 }
 
 /// Drops what is archived and not dropped yet; none if there is nothing. `reading` reads across orgs, `owner`
@@ -68,7 +74,13 @@ pub async fn drop_archived(
     progress: impl FnMut(u64),
 ) -> Result<Option<Dropped>, ArchiveError> {
     lock(owner, org_id).await?;
-    let dropped = drop_locked(reading, owner, org_id, progress).await;
+    let dropped = if shape::hold(owner).await? {
+        let dropped = drop_locked(reading, owner, org_id, progress).await;
+        shape::release(owner).await?;
+        dropped
+    } else {
+        Err(ArchiveError::Migrating(org_id))
+    };
     unlock(owner, org_id).await?;
     dropped
 }
@@ -93,13 +105,16 @@ async fn drop_locked(
         verdict => return Err(ArchiveError::NotProved { org_id, verdict }),
     }
     let bytes_before = partition_bytes(reading, org_id).await?;
-    remains::keep(reading, owner, org_id, last.last, &mut progress).await?;
+    let mut kept = Vec::new();
+    for file in files.iter().filter(|file| file.dropped_at.is_none()) {
+        kept.push((file.clone(), keep::keep(reading, owner, file, &mut progress).await?));
+    }
     let tree = Frontier::restore(last.last.get() as u64, &last.frontier).map_err(|damage| ArchiveError::Frontier {
         org_id,
         last: last.last,
         damage,
     })?;
-    let mut swap = Swap { owner, org_id, through: last.last, tree };
+    let mut swap = Swap { owner, org_id, through: last.last, tree, kept };
     let (attempts, locked_for) = match swap.run(reading, &mut progress).await {
         Ok(swapped) => swapped,
         Err(error) => {
@@ -142,6 +157,7 @@ impl Swap<'_> {
         for attempt in 1..=ATTEMPTS_MAX {
             // So that little is left to copy under the lock.
             self.copy_to_head(reading, progress).await?;
+            self.check_kept(reading).await?;
             match self.swap().await {
                 Ok(locked_for) => return Ok((attempt, locked_for)),
                 Err(ArchiveError::Database(error)) if is_locked(&error) => {
@@ -152,6 +168,17 @@ impl Swap<'_> {
             }
         }
         Err(ArchiveError::InUse(self.org_id))
+    }
+
+    /// Makes sure that the database keeps all that has to stay, and nothing else. Nobody changes these rows: this is
+    /// for what a killed attempt, a restored backup or a hand has left.
+    async fn check_kept(&self, reading: &mut PgConnection) -> Result<(), ArchiveError> {
+        for (file, hash) in &self.kept {
+            if keep::hash(reading, file).await? != *hash {
+                return Err(ArchiveError::NotKept { org_id: self.org_id, first: file.first, last: file.last });
+            }
+        }
+        Ok(())
     }
 
     fn copied(&self) -> Seq {
@@ -176,6 +203,9 @@ impl Swap<'_> {
     /// One attempt, and how long it locked.
     async fn swap(&mut self) -> Result<Duration, ArchiveError> {
         let mut tx = self.owner.begin().await?;
+        for (file, hash) in &self.kept {
+            keep::record_hash(&mut tx, file, hash).await?;
+        }
         match lock_and_swap(&mut tx, self.org_id, self.tree.clone(), self.through).await {
             Ok(locked_at) => {
                 tx.commit().await?;

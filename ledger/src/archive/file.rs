@@ -142,8 +142,6 @@ pub(crate) struct Group {
 pub(crate) struct Reader {
     stored: Stored,
     org_id: OrgId,
-    /// How large the file is.
-    pub(crate) bytes: u64,
     metadata: Arc<ParquetMetaData>,
     /// Its row groups, in the order of seq.
     pub(crate) groups: Vec<Group>,
@@ -152,12 +150,10 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens the file and makes sure that it says it holds what the ledger knows of it.
     pub(crate) async fn open(file: &ArchiveFile) -> Result<Self, FileError> {
-        Self::open_at(&file.location, file.org_id, file.first, file.last).await
-    }
-
-    pub(crate) async fn open_at(location: &str, org_id: OrgId, first: Seq, last: Seq) -> Result<Self, FileError> {
+        let ArchiveFile { location, org_id, first, last, .. } = file;
+        let (org_id, first, last) = (*org_id, *first, *last);
         let stored = Stored::new(location)?;
-        let (metadata, bytes) = footer(&stored).await?;
+        let metadata = footer(&stored).await?;
         let other = |difference: String| FileError::Other { location: location.to_owned(), difference };
         if schema().ok().as_deref() != Some(metadata.file_metadata().schema()) {
             return Err(other("its columns are not those of events".to_owned()));
@@ -178,7 +174,12 @@ impl Reader {
         if groups.last().map(|group| group.last) != Some(last) {
             return Err(other("the number of its rows is not that of its seqs".to_owned()));
         }
-        Ok(Self { stored, org_id, bytes, metadata: Arc::new(metadata), groups })
+        Ok(Self { stored, org_id, metadata: Arc::new(metadata), groups })
+    }
+
+    /// The event at this seq is not the one that the ledger knows.
+    pub(crate) fn disagreement(&self, seq: Seq) -> FileError {
+        FileError::Disagrees { location: self.stored.location().to_owned(), seq }
     }
 
     /// The events of a row group, each of them as its leaf hash says.
@@ -205,7 +206,7 @@ impl Reader {
     }
 }
 
-async fn footer(stored: &Stored) -> Result<(ParquetMetaData, u64), FileError> {
+async fn footer(stored: &Stored) -> Result<ParquetMetaData, FileError> {
     let location = stored.location();
     let unreadable =
         |error: ParquetError| FileError::Unreadable { location: location.to_owned(), error: Box::new(error) };
@@ -222,7 +223,7 @@ async fn footer(stored: &Stored) -> Result<(ParquetMetaData, u64), FileError> {
         end = stored.range(bytes - from_end as u64..bytes).await?;
     }
     let footer = &end[end.len() - from_end..end.len() - 8];
-    Ok((ParquetMetaDataReader::decode_metadata(footer).map_err(unreadable)?, bytes))
+    ParquetMetaDataReader::decode_metadata(footer).map_err(unreadable)
 }
 
 fn groups(metadata: &ParquetMetaData, first: Seq) -> Vec<Group> {

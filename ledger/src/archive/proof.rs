@@ -6,27 +6,35 @@ use std::collections::BTreeMap;
 
 use events::{
     RecordedEvent,
-    id::{EventId, OrgId, Seq, SubjectId},
+    id::{OrgId, Seq},
 };
+use futures::TryStreamExt;
 use sqlx::PgConnection;
 
-use super::{ArchiveFile, FileError, file::Reader};
-use crate::{content::content_hash, merkle::Frontier, read::ReadError, verify::Verdict};
+use super::{
+    ArchiveFile, FileError,
+    file::Reader,
+    remains::{self, Remains},
+};
+use crate::{merkle::Frontier, read::ReadError, verify::Verdict};
 
-/// What the ledger has of an event, in the table or in what stayed of it when it was dropped.
-struct Kept {
-    leaf_hash: Vec<u8>,
-    /// Of what stayed.
-    stayed: Option<(EventId, SubjectId, Vec<u8>)>,
+/// What the ledger has of an event.
+#[derive(Default)]
+struct Known {
+    /// In the table.
+    leaf_hash: Option<Vec<u8>>,
+    /// What stayed of it when it was dropped, or is about to be.
+    remains: Option<Remains>,
 }
 
-impl Kept {
+impl Known {
+    fn is_missing(&self) -> bool {
+        self.leaf_hash.is_none() && self.remains.is_none()
+    }
+
     fn agrees(&self, recorded: &RecordedEvent) -> bool {
-        let event = &recorded.event;
-        self.leaf_hash == recorded.leaf_hash
-            && self.stayed.as_ref().is_none_or(|(event_id, subject_id, hash)| {
-                *event_id == event.event_id && *subject_id == event.subject_id && *hash == content_hash(event)
-            })
+        self.leaf_hash.as_ref().is_none_or(|hash| *hash == recorded.leaf_hash)
+            && self.remains.as_ref().is_none_or(|remains| *remains == Remains::of(recorded))
     }
 }
 
@@ -73,14 +81,12 @@ pub(crate) async fn fault(
             Err(error @ FileError::Damaged { seq, .. }) => return in_archive(seq, error),
             Err(error) => return in_archive(group.first, error),
         };
-        let kept = kept(conn, file.org_id, group.first, group.last).await?;
+        let known = known(conn, file.org_id, group.first, group.last).await?;
         for recorded in &events {
-            match kept.get(&recorded.seq).map(Vec::as_slice) {
-                None | Some([]) => return Ok(Some(Verdict::Missing(recorded.seq))),
-                Some(kept) if !kept.iter().all(|kept| kept.agrees(recorded)) => {
-                    return Ok(Some(Verdict::Changed(recorded.seq)));
-                }
-                Some(_) => tree.push(recorded.leaf_hash),
+            match known.get(&recorded.seq) {
+                Some(known) if known.agrees(recorded) && !known.is_missing() => tree.push(recorded.leaf_hash),
+                Some(known) if !known.is_missing() => return Ok(Some(Verdict::Changed(recorded.seq))),
+                _ => return Ok(Some(Verdict::Missing(recorded.seq))),
             }
         }
         progress(events.len() as u64);
@@ -92,29 +98,30 @@ pub(crate) async fn fault(
     Ok(Some(Verdict::Archive { seq: file.last, fault }))
 }
 
-async fn kept(
+async fn known(
     conn: &mut PgConnection,
     org_id: OrgId,
     first: Seq,
     last: Seq,
-) -> Result<BTreeMap<Seq, Vec<Kept>>, sqlx::Error> {
+) -> Result<BTreeMap<Seq, Known>, sqlx::Error> {
+    let mut known: BTreeMap<Seq, Known> = BTreeMap::new();
     let rows = sqlx::query!(
-        r#"SELECT seq AS "seq!: Seq", leaf_hash AS "leaf_hash!", event_id AS "event_id?: EventId",
-                  subject_id AS "subject_id?: SubjectId", content_hash AS "content_hash?"
-           FROM ledger.archived_event WHERE org_id = $1 AND seq BETWEEN $2 AND $3
-           UNION ALL
-           SELECT seq, leaf_hash, NULL, NULL, NULL FROM ledger.event WHERE org_id = $1 AND seq BETWEEN $2 AND $3"#,
+        r#"SELECT seq AS "seq: Seq", leaf_hash FROM ledger.event WHERE org_id = $1 AND seq BETWEEN $2 AND $3"#,
         org_id as OrgId,
         first as Seq,
         last as Seq
     );
-    let mut kept: BTreeMap<Seq, Vec<Kept>> = BTreeMap::new();
-    for row in rows.fetch_all(conn).await? {
-        let ids = row.event_id.zip(row.subject_id).zip(row.content_hash);
-        let stayed = ids.map(|((event_id, subject_id), content_hash)| (event_id, subject_id, content_hash));
-        kept.entry(row.seq).or_default().push(Kept { leaf_hash: row.leaf_hash, stayed });
+    // The table first: what is dropped meanwhile stays before it goes.
+    for row in rows.fetch_all(&mut *conn).await? {
+        known.entry(row.seq).or_default().leaf_hash = Some(row.leaf_hash);
     }
-    Ok(kept)
+    let mut rows = remains::remains(conn, org_id, first, last);
+    while let Some(remains) = rows.try_next().await? {
+        let seq = remains.seq;
+        known.entry(seq).or_default().remains = Some(remains);
+    }
+    drop(rows);
+    Ok(known)
 }
 
 /// An error and its causes, on one line.

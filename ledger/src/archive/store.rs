@@ -10,6 +10,7 @@ use object_store::{
     path::Path,
 };
 use url::Url;
+use uuid::Uuid;
 
 use super::FileError;
 
@@ -86,29 +87,62 @@ impl Stored {
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let settings = std::env::vars_os()
                     .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+                // How S3 itself puts a copy only where nothing is; other stores have settings of their own.
+                let conditional_copy = ("AWS_COPY_IF_NOT_EXISTS".to_owned(), "multipart".to_owned());
+                let settings = [conditional_copy].into_iter().chain(settings);
                 let (store, path) = object_store::parse_url_opts(url, settings)?;
                 Ok((store.into(), path))
             }
         }
     }
 
-    /// Begins to write it. It appears under its name when it is whole.
+    /// How large it is; none if it is not there.
+    pub(crate) async fn size(&self) -> Result<Option<u64>, FileError> {
+        match self.store.head(&self.path).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// The name under which it is written: it gets its own when it is whole.
+    pub(crate) fn unfinished(&self) -> Result<Self, FileError> {
+        self.remove_leavings();
+        // Another ledger may be writing a file of this name too.
+        Self::new(&format!("{}.{}.part", self.location, Uuid::new_v4().simple()))
+    }
+
+    /// Begins to write it.
     pub(crate) async fn write(&self) -> Result<Upload, FileError> {
-        self.remove_leavings().await;
         let upload = self.store.put_multipart(&self.path).await.map_err(|error| self.unreadable(error))?;
         Ok(Upload { location: self.location.clone(), parts: WriteMultipart::new(upload) })
     }
 
-    /// What a killed process has left of an attempt to write this file. Only one process archives an org.
-    async fn remove_leavings(&self) {
+    /// Gives it another name, and is true; unless a file of that name stands there, which is left as it is.
+    pub(crate) async fn copy_to(&self, to: &Self) -> Result<bool, FileError> {
+        match self.store.copy_if_not_exists(&self.path, &to.path).await {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(to.unreadable(error)),
+        }
+    }
+
+    /// At worst it stays, under a name that nobody reads.
+    pub(crate) async fn remove(&self) {
+        let _ = self.store.delete(&self.path).await;
+    }
+
+    /// What a killed process has left of an attempt to write this file. Of a ledger, one process alone archives an
+    /// org; if one of another ledger writes a file of the same name just now, it fails and is run again.
+    fn remove_leavings(&self) {
         let Ok(path) = Url::parse(&self.location).map_err(drop).and_then(|url| url.to_file_path()) else { return };
         let (Some(directory), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return;
         };
-        let unfinished = format!("{name}#");
         let Ok(entries) = FilePath::read_dir(directory) else { return };
         for entry in entries.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(&unfinished)) {
+            let rest = entry.file_name().to_str().and_then(|entry| entry.strip_prefix(name).map(str::to_owned));
+            if rest.is_some_and(|rest| rest.starts_with(['#', '.'])) {
                 // At worst it stays where it is, under a name that nobody reads.
                 let _ = std::fs::remove_file(entry.path());
             }

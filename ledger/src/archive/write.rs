@@ -10,87 +10,16 @@ use parquet::errors::ParquetError;
 use sqlx::PgConnection;
 
 use super::{
-    ArchiveFile, FileError,
-    file::{GROUP, Reader, Writer},
+    ArchiveError, ArchiveFile,
+    file::{GROUP, Writer},
     proof,
     store::{Directory, Stored, Upload},
 };
 use crate::{
-    merkle::{self, Frontier, MisshapenFrontier},
-    read::{self, ReadError},
+    merkle::{self, Frontier},
+    read,
     verify::Verdict,
 };
-
-/// Why nothing was archived or dropped.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// PostgreSQL failed.
-    #[error("PostgreSQL failed while events were archived: {0}")]
-    Database(#[from] sqlx::Error),
-    /// Events could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A file could not be written or read.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Events could not be made into Parquet.
-    #[error("events cannot be written as Parquet")]
-    Encode(#[from] ParquetError),
-    /// `ledger.archive` does not hold what was written to it.
-    #[error("the archive of org {org_id} up to seq {last} is recorded with a damaged tree: {damage}")]
-    Frontier {
-        /// Whose archive.
-        org_id: OrgId,
-        /// The last seq of the file.
-        last: Seq,
-        /// What is wrong with it.
-        damage: MisshapenFrontier,
-    },
-    /// An archive of this org is at work.
-    #[error("another process is archiving org {0} or dropping its events; wait until it is done")]
-    Busy(OrgId),
-    /// Nobody knows the org.
-    #[error("org {0} is not registered; `runledger org list` shows which are")]
-    UnknownOrg(OrgId),
-    /// An event is missing or is not what was appended.
-    #[error(
-        "the event of org {org_id} at seq {seq} is missing or damaged: run `runledger verify --org {org_id}`; nothing was archived"
-    )]
-    Damaged {
-        /// Whose event.
-        org_id: OrgId,
-        /// Which event.
-        seq: Seq,
-    },
-    /// What is to be dropped could not be proved to be in the archive.
-    #[error(
-        "nothing of org {org_id} was dropped, because archive and table together are not what was appended: run `runledger verify --org {org_id} --archive`, which says where"
-    )]
-    NotProved {
-        /// Whose events.
-        org_id: OrgId,
-        /// What was found.
-        verdict: Verdict,
-    },
-    /// The table could not be locked for the moment that the swap takes.
-    #[error(
-        "nothing of org {0} was dropped, because something has been reading or writing events all the while; try again when no rebuild, backup or other long transaction is running"
-    )]
-    InUse(OrgId),
-    /// The event table is one table.
-    #[error("events can only be dropped where `ledger.event` is partitioned by org")]
-    NotPartitioned,
-    /// What was written is not what the ledger holds.
-    #[error(
-        "the file {location} was written, but does not agree with the ledger; it is not recorded as an archive: run `runledger verify`, and try again"
-    )]
-    Disproved {
-        /// The file.
-        location: String,
-        /// What was found.
-        verdict: Verdict,
-    },
-}
 
 /// What was archived.
 #[derive(Clone, Debug)]
@@ -99,6 +28,8 @@ pub struct Archived {
     pub file: ArchiveFile,
     /// The bytes of the events that are in it: the payloads, the texts and 112 bytes of each for the rest.
     pub event_bytes: u64,
+    /// Whether the file stood there already, and holds exactly these events.
+    pub reused: bool,
 }
 
 /// Archives one org; none when it has no event before that time that is not archived. `reading` reads across
@@ -160,28 +91,62 @@ async fn archive_locked(
         return Ok(None);
     }
     let first = after.next();
-    let location = to.file(org_id, first, last);
-    let mut tree_before = tree.clone();
-    let mut upload = Stored::new(&location)?.write().await?;
-    let written = write_events(reading, &mut upload, org_id, first, last, &mut tree, progress).await;
-    let event_bytes = match written {
-        Ok(event_bytes) => event_bytes,
-        Err(error) => {
-            upload.abort().await;
-            return Err(error);
-        }
+    let stored = Stored::new(&to.file(org_id, first, last))?;
+    let before_it = tree.clone();
+    // One that stands there may be of an attempt that was killed before it recorded it, or another ledger's.
+    let unfinished = if stored.size().await?.is_none() { Some(stored.unfinished()?) } else { None };
+    let event_bytes = match &unfinished {
+        Some(unfinished) => write(reading, unfinished, org_id, last, &mut tree, progress).await?,
+        None => write_events(reading, None, org_id, last, &mut tree, progress).await?,
     };
-    upload.finish().await?;
-    let bytes = Reader::open_at(&location, org_id, first, last).await?.bytes as i64;
-    let frontier = tree.roots().iter().map(|root| root.to_vec()).collect();
-    let root = tree.root().to_vec();
-    let archived_at = crate::now();
-    let file = ArchiveFile { org_id, first, last, location, bytes, frontier, root, archived_at, dropped_at: None };
-    if let Some(verdict) = proof::fault(reading, &file, &mut tree_before, |_| ()).await? {
-        return Err(ArchiveError::Disproved { location: file.location, verdict });
+    let mut file = ArchiveFile {
+        org_id,
+        first,
+        last,
+        location: stored.location().to_owned(),
+        bytes: 0,
+        frontier: tree.roots().iter().map(|root| root.to_vec()).collect(),
+        root: tree.root().to_vec(),
+        archived_at: crate::now(),
+        dropped_at: None,
+        remains_hash: None,
+    };
+    let reused = match &unfinished {
+        Some(unfinished) => !name(reading, unfinished, &stored, &file, &before_it).await?,
+        None => true,
+    };
+    if reused && let Some(verdict) = proof::fault(reading, &file, &mut before_it.clone(), |_| ()).await? {
+        return Err(ArchiveError::Taken { location: file.location, fault: in_words(&verdict) });
     }
+    file.bytes = stored.size().await?.unwrap_or_default() as i64;
     record(owner, &file).await?;
-    Ok(Some(Archived { file, event_bytes }))
+    Ok(Some(Archived { file, event_bytes, reused }))
+}
+
+/// Gives what was written its name once it was read back and agrees; false if a file of that name stands there by now.
+async fn name(
+    conn: &mut PgConnection,
+    unfinished: &Stored,
+    stored: &Stored,
+    file: &ArchiveFile,
+    before_it: &Frontier,
+) -> Result<bool, ArchiveError> {
+    let written = ArchiveFile { location: unfinished.location().to_owned(), ..file.clone() };
+    let named = match proof::fault(conn, &written, &mut before_it.clone(), |_| ()).await {
+        Ok(None) => unfinished.copy_to(stored).await.map_err(Into::into),
+        Ok(Some(verdict)) => Err(ArchiveError::Disproved { location: file.location.clone(), verdict }),
+        Err(error) => Err(error.into()),
+    };
+    unfinished.remove().await;
+    named
+}
+
+fn in_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Archive { fault, .. } => fault.clone(),
+        Verdict::Changed(seq) => format!("its event at seq {seq} is another"),
+        verdict => format!("{verdict:?}"),
+    }
 }
 
 /// The last seq that was recorded before a time, at least `after`. Times of recording never decrease with seq.
@@ -210,17 +175,43 @@ async fn last_before(
     Ok(Seq::new(low))
 }
 
-/// Writes the events, each of which must be as it was appended, and adds them to the tree.
+/// Writes the events behind the tree to a file: how many bytes they are.
+async fn write(
+    conn: &mut PgConnection,
+    to: &Stored,
+    org_id: OrgId,
+    last: Seq,
+    tree: &mut Frontier,
+    progress: impl FnMut(u64),
+) -> Result<u64, ArchiveError> {
+    let mut upload = to.write().await?;
+    match write_events(conn, Some(&mut upload), org_id, last, tree, progress).await {
+        Ok(event_bytes) => {
+            upload.finish().await?;
+            Ok(event_bytes)
+        }
+        Err(error) => {
+            upload.abort().await;
+            Err(error)
+        }
+    }
+}
+
+/// Writes the events behind the tree, if there is a file to write, and adds them to the tree. Each must be as it was
+/// appended.
 async fn write_events(
     conn: &mut PgConnection,
-    upload: &mut Upload,
+    upload: Option<&mut Upload>,
     org_id: OrgId,
-    first: Seq,
     last: Seq,
     tree: &mut Frontier,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, ArchiveError> {
-    let mut writer = Writer::new()?;
+    let first = Seq::new(tree.size() as i64).next();
+    let mut file = match upload {
+        Some(upload) => Some((Writer::new()?, upload)),
+        None => None,
+    };
     let mut event_bytes = 0;
     while (tree.size() as i64) < last.get() {
         let after = Seq::new(tree.size() as i64);
@@ -239,12 +230,16 @@ async fn write_events(
             event_bytes += size(recorded);
         }
         let count = events.len() as u64;
-        let (back, bytes) = encode(writer, events).await?;
-        writer = back;
-        upload.put(bytes).await?;
+        if let Some((writer, upload)) = file {
+            let (writer, bytes) = encode(writer, events).await?;
+            upload.put(bytes).await?;
+            file = Some((writer, upload));
+        }
         progress(count);
     }
-    upload.put(writer.finish(org_id, first, last, tree)?).await?;
+    if let Some((writer, upload)) = file {
+        upload.put(writer.finish(org_id, first, last, tree)?).await?;
+    }
     Ok(event_bytes)
 }
 

@@ -2,38 +2,22 @@
 //! partition, while appends go on and with the locks of one partition at a time. What was interrupted is
 //! taken up by the next `migrate`.
 
-use std::time::Duration;
+use sqlx::{AssertSqlSafe, PgConnection, query_file_as, raw_sql};
 
-use sqlx::{AssertSqlSafe, PgConnection, query_file_as, query_scalar, raw_sql};
-
-/// Only one process builds at a time: it holds this lock.
-const BUILDING: i64 = 0x72_6c_69_64_78;
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// An index that a partition lacks.
-struct Missing {
-    index: String,
-    partition: String,
+/// An index that a partition of `ledger.event` lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingIndex {
+    /// The index of the whole table.
+    pub index: String,
+    /// The partition.
+    pub partition: String,
     /// Of the partitioned index, as PostgreSQL writes it.
     definition: String,
 }
 
-/// Builds what is missing.
-pub async fn build(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    if missing(conn).await?.is_empty() {
-        return Ok(());
-    }
-    // Not waited for in PostgreSQL: a build waits for all who wait there.
-    while !query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "locked!""#, BUILDING).fetch_one(&mut *conn).await? {
-        tokio::time::sleep(INTERVAL).await;
-    }
-    let built = build_missing(conn).await;
-    query_scalar!("SELECT pg_advisory_unlock($1)", BUILDING).fetch_one(conn).await?;
-    built
-}
-
-async fn build_missing(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    for Missing { index, partition, definition } in missing(conn).await? {
+/// Builds what is missing. The shape of the event table is the caller's.
+pub(super) async fn build(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    for MissingIndex { index, partition, definition } in missing(conn).await? {
         let name = format!("ledger.{partition}_{index}");
         let columns = definition.split_once(" USING ").map_or("", |(_, columns)| columns);
         tracing::info!(index, partition, "building an index");
@@ -49,6 +33,10 @@ async fn build_missing(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn missing(conn: &mut PgConnection) -> Result<Vec<Missing>, sqlx::Error> {
-    query_file_as!(Missing, "src/migrate/missing_indexes.sql").fetch_all(conn).await
+/// What is missing. Changes nothing.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn missing(conn: &mut PgConnection) -> Result<Vec<MissingIndex>, sqlx::Error> {
+    query_file_as!(MissingIndex, "src/migrate/missing_indexes.sql").fetch_all(conn).await
 }

@@ -1,18 +1,16 @@
 //! All events of an org subject by subject, also those that stand in the archive, where they are in the order
 //! of their seq: they are put into order by PostgreSQL, in a temporary table.
 
-use std::pin::pin;
-
 use async_stream::try_stream;
 use events::{
     RecordedEvent,
     id::{OrgId, Seq},
 };
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{COLUMNS, ReadError, Row, rows_by_subject};
-use crate::archive;
+use crate::archive::{self, Groups};
 
 /// So many archived events go into the temporary table with one statement.
 const CHUNK: usize = 1_000;
@@ -86,11 +84,11 @@ async fn load(conn: &mut PgConnection, org_id: OrgId, loaded: Seq, through: Seq)
     if loaded == Seq::ZERO {
         sqlx::raw_sql(include_str!("by_subject/prepare.sql")).execute(&mut *conn).await?;
     }
-    let files = archive::files(conn, org_id).await?;
-    let mut chunks = pin!(archive::events_between(files, loaded.next(), through).try_chunks(CHUNK));
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| error.1)?;
-        insert(conn, &chunk).await?;
+    let mut groups = Groups::of(archive::files(conn, org_id).await?, org_id, loaded.next(), through);
+    while let Some(group) = groups.next(conn).await? {
+        for chunk in group.chunks(CHUNK) {
+            insert(conn, chunk).await?;
+        }
     }
     Ok(())
 }

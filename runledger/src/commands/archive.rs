@@ -66,11 +66,12 @@ impl Archive {
 }
 
 fn archived_sentence(org_id: OrgId, archived: Option<&Archived>) -> String {
-    let Some(Archived { file, event_bytes }) = archived else {
+    let Some(Archived { file, event_bytes, reused }) = archived else {
         return format!("org {org_id}: nothing to archive, no event recorded before that time is not archived already");
     };
+    let how = if *reused { "where they stood already; read" } else { "read back" };
     format!(
-        "org {org_id}: archived {} events (seq {} to {}), {} bytes in {} bytes of Parquet, at {}; read back and compared with the ledger, root {}",
+        "org {org_id}: archived {} events (seq {} to {}), {} bytes in {} bytes of Parquet, at {}; {how} and compared with the ledger, root {}",
         file.last.get() - file.first.get() + 1,
         file.first,
         file.last,
@@ -82,7 +83,7 @@ fn archived_sentence(org_id: OrgId, archived: Option<&Archived>) -> String {
 }
 
 fn archived_json(org_id: OrgId, archived: Option<&Archived>) -> Value {
-    let Some(Archived { file, event_bytes }) = archived else {
+    let Some(Archived { file, event_bytes, reused }) = archived else {
         return json!({ "org_id": org_id, "archived": 0 });
     };
     json!({
@@ -93,6 +94,7 @@ fn archived_json(org_id: OrgId, archived: Option<&Archived>) -> Value {
         "location": file.location,
         "event_bytes": event_bytes,
         "file_bytes": file.bytes,
+        "reused": reused,
         "root": output::hex(&file.root),
     })
 }

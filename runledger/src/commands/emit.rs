@@ -27,9 +27,11 @@ use crate::{
     settings::Settings,
 };
 
+mod known_roots;
 mod replayed_lines;
 mod restore;
 
+use known_roots::{KnownRoot, KnownRoots};
 use restore::Restore;
 
 /// A longer line fits into no message.
@@ -43,7 +45,7 @@ const BUFFER_BYTES: usize = 128 * 1024;
 ///
 /// With --restore nothing is published: what `runledger replay` wrote goes directly into a ledger that has
 /// no events of these orgs, with the same seqs and recorded times, and each org's Merkle root is compared
-/// with the source's. An org is restored whole or not at all; one that stands already is compared. Only the
+/// with the source's, as the replay gives it or --root does. An org is restored whole or not at all; one that stands already is compared. Only the
 /// owner of the tables may do it.
 #[derive(Args)]
 pub struct Emit {
@@ -59,6 +61,10 @@ pub struct Emit {
     /// Restore also an org whose end is missing from the replay, or that was not replayed whole
     #[arg(long, requires = "restore")]
     unproved: bool,
+    /// Restore an org only if the root over its events is this one, as `runledger replay` printed it at the source;
+    /// without ORG=, if it is one of those given [repeatable]
+    #[arg(long, value_name = "[ORG=]HEX", requires = "restore")]
+    root: Vec<KnownRoot>,
     /// Print JSON, one object; with --restore one an org
     #[arg(long)]
     json: bool,
@@ -74,9 +80,9 @@ struct Address {
 
 impl Emit {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let Self { restore, unproved, json, .. } = self;
-        if restore {
-            return Restore { files: self.files, unproved, json }.run(settings).await;
+        if self.restore {
+            let Self { files, unproved, root, json, .. } = self;
+            return Restore { files, unproved, roots: KnownRoots::of(root), json }.run(settings).await;
         }
         let mut files = self.files.iter().map(PathBuf::as_path).collect::<Vec<_>>();
         if files.is_empty() {
@@ -230,7 +236,8 @@ mod tests {
     }
 
     fn publication(line: Bytes, no_check: bool) -> Result<Publication, Refusal> {
-        Emit { files: Vec::new(), no_check, restore: false, unproved: false, json: false }.publication(line)
+        Emit { files: Vec::new(), no_check, restore: false, unproved: false, root: Vec::new(), json: false }
+            .publication(line)
     }
 
     async fn lines_of(text: &'static [u8]) -> Vec<Result<Bytes, Code>> {

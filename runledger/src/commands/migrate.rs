@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use ledger::{
     connection::Role,
-    migrate::{self, State},
+    migrate::{self, Migration, MissingIndex, State},
     stream::EventStream,
 };
 use serde_json::json;
@@ -18,7 +18,7 @@ pub struct Migrate {
     /// Change nothing; say what differs, and exit 1 if anything does
     #[arg(long)]
     check: bool,
-    /// Print JSON, one object a migration
+    /// Print JSON, one object a migration or an index
     #[arg(long)]
     json: bool,
 }
@@ -27,17 +27,19 @@ impl Migrate {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect(Role::Owner).await?;
         if self.check {
-            let migrations = migrate::check(&mut conn).await?;
-            return self.report(migrations.into_iter().filter(|migration| migration.state != State::Applied).collect());
+            let mut migrations = migrate::check(&mut conn).await?;
+            migrations.retain(|migration| migration.state != State::Applied);
+            let indexes = migrate::missing_indexes(&mut conn).await?;
+            return self.report(&migrations, &indexes);
         }
         let applied = migrate::migrate(&mut conn).await?;
         if settings.given_nats_url.is_some() {
             EventStream::ensure(&settings.connect_to_nats().await?).await?;
         }
-        self.report(applied)
+        self.report(&applied, &[])
     }
 
-    fn report(&self, migrations: Vec<migrate::Migration>) -> anyhow::Result<ExitCode> {
+    fn report(&self, migrations: &[Migration], indexes: &[MissingIndex]) -> anyhow::Result<ExitCode> {
         let word = |state| match state {
             State::Applied => "applied",
             State::Pending if self.check => "pending",
@@ -45,7 +47,7 @@ impl Migrate {
             State::Changed => "changed",
             State::Unknown => "unknown",
         };
-        for migration in &migrations {
+        for migration in migrations {
             if self.json {
                 output::json(
                     &json!({ "version": migration.version, "description": migration.description, "state": word(migration.state) }),
@@ -59,9 +61,17 @@ impl Migrate {
                 ))?;
             }
         }
-        if migrations.is_empty() && !self.json {
+        for MissingIndex { index, partition, .. } in indexes {
+            if self.json {
+                output::json(&json!({ "index": index, "partition": partition, "state": "missing" }))?;
+            } else {
+                output::print(format!("index {index} – missing on {partition}"))?;
+            }
+        }
+        let differs = !(migrations.is_empty() && indexes.is_empty());
+        if !differs && !self.json {
             output::print("the schema is up to date")?;
         }
-        Ok(if self.check && !migrations.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if self.check && differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

@@ -8,7 +8,7 @@ use events::id::OrgId;
 use ledger::connection::Role;
 use projector::{
     Registration,
-    rebuild::{Difference, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report},
+    rebuild::{Difference, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report, Unfinished},
     registry,
 };
 use serde_json::json;
@@ -94,8 +94,17 @@ impl Rebuild {
             return Ok(ExitCode::SUCCESS);
         }
         let mut printer = Printer::new(self.json, self.limit);
-        let report = work.run(&self.order(), progress, |difference: Difference| printer.print(&difference)).await?;
+        let ended = work.run(&self.order(), progress, |difference: Difference| printer.print(&difference)).await;
         printer.finish()?;
+        let report = match ended {
+            Ok(report) => report,
+            Err(Unfinished { done, error }) => {
+                if !done.projections.is_empty() {
+                    self.print(&done)?;
+                }
+                return Err(error.into());
+            }
+        };
         self.print(&report)?;
         let agrees = |it: &Rebuilt| it.orgs_not_compared == 0 && it.tables.iter().all(|table| table.differences() == 0);
         let is_proved = report.projections.iter().all(agrees);

@@ -151,6 +151,11 @@ pub fn sentence(org_id: OrgId, verdict: &Verdict, evidence: &Evidence) -> String
         Verdict::BeyondHead(seq) => {
             format!("org {org_id}: an event stands at seq {seq}, behind the head; it was not appended by the ledger")
         }
+        Verdict::BeyondArchive(seq) => {
+            format!(
+                "org {org_id}: something is kept of an archived event at seq {seq}, and none is archived there; it was not kept by the ledger"
+            )
+        }
         Verdict::Archive { seq, fault } => {
             format!("org {org_id}: the archive does not give the event at seq {seq}: {fault}")
         }
@@ -184,6 +189,7 @@ fn as_json(org_id: OrgId, verdict: &Verdict) -> serde_json::Value {
         Verdict::Missing(seq) => json!({ "org_id": org_id, "verdict": "missing", "seq": seq }),
         Verdict::Changed(seq) => json!({ "org_id": org_id, "verdict": "changed", "seq": seq }),
         Verdict::BeyondHead(seq) => json!({ "org_id": org_id, "verdict": "beyond_head", "seq": seq }),
+        Verdict::BeyondArchive(seq) => json!({ "org_id": org_id, "verdict": "beyond_archive", "seq": seq }),
         Verdict::Archive { seq, fault } => {
             json!({ "org_id": org_id, "verdict": "archive", "seq": seq, "fault": fault })
         }

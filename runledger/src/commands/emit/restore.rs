@@ -9,18 +9,22 @@ use anyhow::bail;
 use events::id::OrgId;
 use ledger::{
     connection::Role,
-    restore::{self, OrgRestore, RestoreError, Restored},
+    restore::{self, OrgRestore, Proof, RestoreError, Restored},
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::replayed_lines::{ReplayedLines, Trouble};
+use super::{
+    known_roots::KnownRoots,
+    replayed_lines::{ReplayedLines, Trouble},
+};
 use crate::{output, progress::Progress, settings::Settings};
 
 /// What to restore.
 pub struct Restore {
     pub files: Vec<PathBuf>,
     pub unproved: bool,
+    pub roots: KnownRoots,
     pub json: bool,
 }
 
@@ -48,7 +52,7 @@ impl Stop {
 
 impl Restore {
     /// Exits 1 if anything was refused.
-    pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+    pub async fn run(mut self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect(Role::Owner).await?;
         restore::check_owner(&mut conn).await?;
         let mut lines = ReplayedLines::of(self.files.clone());
@@ -61,6 +65,9 @@ impl Restore {
                     Outcome::Refused { org_id: None, reason: format!("{place}: {reason}") }
                 }
             };
+            if let Outcome::Restored(org) = &outcome {
+                self.roots.see(org.org_id, &org.root);
+            }
             match &outcome {
                 Outcome::Restored(org) if org.stood => stood += 1,
                 Outcome::Restored(org) => (restored, events) = (restored + 1, events + org.size.get()),
@@ -69,6 +76,11 @@ impl Restore {
             self.print(&outcome)?;
         }
         progress.finish();
+        for unseen in self.roots.unseen() {
+            let reason = format!("what was given does not restore {unseen}, which --root expects");
+            self.print(&Outcome::Refused { org_id: None, reason })?;
+            refused += 1;
+        }
         if restored + stood + refused == 0 {
             bail!("there is no event to restore in what was given");
         }
@@ -113,13 +125,15 @@ impl Restore {
             org.take(replayed).await.map_err(|error| Stop::at(&place.to_string(), error))?;
             progress.add(1);
         }
-        org.finish(self.unproved).await.map_err(|error| Stop::at("", error))
+        let roots = self.roots.of_org(org_id);
+        org.finish(&roots, self.unproved).await.map_err(|error| Stop::at("", error))
     }
 
     fn print(&self, outcome: &Outcome) -> anyhow::Result<()> {
         match outcome {
-            Outcome::Restored(Restored { org_id, size, root, stood, is_proved }) if self.json => {
+            Outcome::Restored(Restored { org_id, size, root, stood, proof }) if self.json => {
                 let outcome = if *stood { "stood" } else { "restored" };
+                let is_proved = *proof != Proof::None;
                 output::json(&json!({
                     "org_id": org_id, "outcome": outcome, "size": size, "root": output::hex(root), "proved": is_proved,
                 }))
@@ -127,9 +141,13 @@ impl Restore {
             Outcome::Refused { org_id, reason } if self.json => {
                 output::json(&json!({ "org_id": org_id, "outcome": "refused", "reason": reason }))
             }
-            Outcome::Restored(Restored { org_id, size, root, stood, is_proved }) => {
+            Outcome::Restored(Restored { org_id, size, root, stood, proof }) => {
                 let did = if *stood { "stood already" } else { "restored" };
-                let proof = if *is_proved { "equal to the source's" } else { "of which the replay says nothing" };
+                let proof = match proof {
+                    Proof::Given => "the one given by --root",
+                    Proof::Replay => "equal to the source's",
+                    Proof::None => "of which the replay says nothing",
+                };
                 Ok(output::print(format!("org {org_id}: {did}, {size} events, root {}, {proof}", output::hex(root)))?)
             }
             Outcome::Refused { org_id, reason } => {
