@@ -12,7 +12,13 @@ use sqlx::{Connection, PgConnection};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{IngestError, announce::Announcer, cursor::Cursor, lease, reader::PartitionReader};
+use super::{
+    IngestError,
+    announce::{self, Announcer},
+    cursor::Cursor,
+    lease,
+    reader::PartitionReader,
+};
 use crate::{
     append::{self, AppendError, Outcome},
     connection::{Backoff, Database, Outage, is_outage, refuses_data},
@@ -198,10 +204,11 @@ impl Partition {
     /// Announces, counts and logs what was committed.
     async fn tell(&self, admitted: &[&Event], outcomes: &[Outcome], refused: &[Refused<'_>]) {
         let ranges = append::ranges(admitted, outcomes);
+        let mut families = announce::families(admitted);
         for (org_id, (first, last)) in &ranges {
             counter!("runledger_appended_events_total").increment((last.get() - first.get() + 1) as u64);
             tracing::debug!(%org_id, %first, %last, "appended");
-            self.announcer.appended(*org_id, *first, *last).await;
+            self.announcer.appended(*org_id, *first, *last, families.remove(org_id)).await;
         }
         if ranges.values().any(|(first, _)| first.get() == 1) {
             self.org_registered.notify_one();
