@@ -22,7 +22,10 @@ use events::{
 use futures::{Stream, StreamExt, stream::BoxStream};
 use sqlx::PgConnection;
 
-pub use self::{by_subject::events_by_subject, of_subjects::events_of_subjects};
+pub use self::{
+    by_subject::events_by_subject,
+    of_subjects::{events_of_subjects, subjects_begun},
+};
 use crate::archive::{self, FileError};
 
 /// Trouble with reading.
@@ -167,16 +170,14 @@ pub async fn events_after(
     families: &[&str],
     limit: Limit,
 ) -> Result<Page, ReadError> {
-    // Read first, so that what is appended meanwhile is not skipped.
-    let ends = sqlx::query!(
-        r#"SELECT size AS "size: Seq",
-                  coalesce((SELECT max(last_seq) FROM ledger.archive WHERE org_id = $1 AND dropped_at IS NOT NULL), 0) AS "archived_through!: Seq"
-           FROM ledger.head WHERE org_id = $1"#,
-        org_id as OrgId
-    );
     let mut page = Page { events: Vec::new(), through: after };
-    let Some(ends) = ends.fetch_optional(&mut *conn).await? else { return Ok(page) };
-    let (head, mut archived) = (ends.size, ends.archived_through);
+    // Events of all families say themselves how far they go. Otherwise the head does, read first, so that what is
+    // appended meanwhile is not skipped.
+    let head = match families {
+        [] => Seq::new(i64::MAX),
+        _ => head(conn, org_id).await?.unwrap_or(after),
+    };
+    let mut archived = Seq::ZERO;
     let mut room = Room { limit, families, bytes: 0 };
     while page.through < head {
         if page.through < archived {
@@ -199,13 +200,16 @@ pub async fn events_after(
         );
         match add_rows(rows.fetch(&mut *conn), org_id, archived, &mut room, &mut page).await? {
             Added::Full => return Ok(page),
-            Added::Some => page.through = head,
+            Added::Some => break,
             Added::ArchivedThrough(now) => archived = now,
             Added::None => match archive::through(conn, org_id).await? {
-                now if now > archived => archived = now,
-                _ => page.through = head,
+                now if now > archived.max(page.through) => archived = now,
+                _ => break,
             },
         }
+    }
+    if !families.is_empty() {
+        page.through = page.through.max(head);
     }
     Ok(page)
 }
@@ -230,6 +234,7 @@ async fn add_rows(
     page: &mut Page,
 ) -> Result<Added, ReadError> {
     let mut added = Added::None;
+    let archived = archived.max(page.through);
     while let Some(row) = rows.next().await {
         let row = row?;
         if row.archived_through > archived {
@@ -309,7 +314,7 @@ fn rows_by_subject(conn: &mut PgConnection, org_id: OrgId, through: Seq) -> BoxS
     select!("WHERE org_id = $1 AND seq <= $2 ORDER BY subject_id, seq", org_id as OrgId, through as Seq).fetch(conn)
 }
 
-/// The rows of the table behind `after`, for [`events_of_subjects`].
+/// The rows of the table behind `after`, for [`events_of_subjects`]. `seq + 0` is explained in `of_subjects/begun.sql`.
 fn rows_of_subjects<'c>(
     conn: &'c mut PgConnection,
     org_id: OrgId,
@@ -319,7 +324,7 @@ fn rows_of_subjects<'c>(
     through: Seq,
 ) -> BoxStream<'c, Result<Row, sqlx::Error>> {
     select!(
-        "WHERE org_id = $1 AND subject_id = ANY($2) AND seq > $3 AND seq <= $4 AND (cardinality($5::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($5)) ORDER BY subject_id, seq",
+        "WHERE org_id = $1 AND subject_id = ANY($2) AND seq + 0 > $3 AND seq + 0 <= $4 AND (cardinality($5::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($5)) ORDER BY subject_id, seq",
         org_id as OrgId,
         subjects as &[SubjectId],
         after as Seq,

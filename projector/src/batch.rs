@@ -104,6 +104,7 @@ impl<'a, P: Projection> Batch<'a, P> {
                 self.write(conn).await?;
             }
         }
+        self.fold_new(conn, &mut missing).await?;
         while !missing.is_empty() {
             self.fold_missing(conn, &mut missing).await?;
             self.write(conn).await?;
@@ -114,6 +115,23 @@ impl<'a, P: Projection> Batch<'a, P> {
     /// The states to be cached after the commit.
     pub fn into_states(self) -> Vec<(SubjectId, P)> {
         self.states
+    }
+
+    /// Folds subjects that begin with this batch: most of those that are not cached.
+    async fn fold_new(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let subjects: Vec<_> = missing.keys().copied().collect();
+        let begun =
+            read::subjects_begun(conn, self.org_id, &subjects, self.after).await.map_err(FoldError::Database)?;
+        for (subject_id, events) in missing.extract_if(.., |subject_id, _| !begun.contains(subject_id)) {
+            self.finish(subject_id, P::default(), events);
+            if self.rows_bytes >= ROWS_BYTES_MAX {
+                self.write(conn).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Folds subjects that are not cached, from their first event on, until there are rows enough.

@@ -5,7 +5,7 @@
 //! | [`projection`], [`registry()`] | what a projection is; the list of them |
 //! | [`organization`], [`app_user`], [`user_workflow_run`] | the projections |
 //! | [`fold`] | what folds are made of |
-//! | `service`, `queue` | the service: who is woken when, and tried again |
+//! | `service`, `queue`, `appended` | the service: who is woken when, and tried again |
 //! | `advance`, `batch` | one step: claim, read, fold, write, commit |
 //! | `cache`, `checkpoint`, `generation`, `parked`, `write` | what a step needs |
 //! | [`rebuild`] | any table again from the events: `bulk`, [`copy`] |
@@ -18,6 +18,7 @@
 
 mod advance;
 pub mod app_user;
+mod appended;
 mod batch;
 mod bulk;
 mod cache;

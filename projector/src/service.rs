@@ -16,7 +16,7 @@ use ledger::{
     ingest::APPENDED_CHANNEL,
 };
 use metrics::gauge;
-use sqlx::{PgConnection, PgPool, postgres::PgListener, query_scalar};
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgListener, query_scalar};
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     advance::{Advance, Step, StepError},
+    appended::Appended,
     checkpoint,
     generation::{self, Generations, Target},
     projection::Lookups,
@@ -35,6 +36,8 @@ use crate::{
 
 /// How often the service looks for orgs that are behind.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often projections are moved past events that do not concern them: often enough for whoever waits for all of them.
+const PASS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the service waits after a rebuild that failed: it may have cost much.
 const REBUILD_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// Steps that are made at the same time.
@@ -50,6 +53,8 @@ pub struct Projector {
     projections: Vec<(Registration, Arc<dyn Advance>)>,
     rebuilds: bool,
     queue: Queue<Key>,
+    /// What is behind by events of no concern to it.
+    passing: Mutex<HashSet<Key>>,
     lookups: RwLock<Arc<Lookups>>,
     /// What does not work at the moment, so that it is logged once.
     failing: Mutex<HashSet<Key>>,
@@ -91,6 +96,7 @@ impl Projector {
             projections: checked(projections)?.iter().map(start).collect(),
             rebuilds: true,
             queue: Queue::new(),
+            passing: Mutex::default(),
             lookups: RwLock::default(),
             failing: Mutex::default(),
             stopped: Mutex::default(),
@@ -116,6 +122,7 @@ impl Projector {
         service.look_until_it_works(&shutdown).await;
         tasks.spawn(service.clone().keep_looking(shutdown.clone()));
         tasks.spawn(service.clone().keep_listening(shutdown.clone()));
+        tasks.spawn(service.clone().keep_passing(shutdown.clone()));
         tasks.spawn(service.clone().keep_rebuilding(shutdown.clone()));
         for _ in 0..WORKERS {
             tasks.spawn(service.clone().keep_working(shutdown.clone()));
@@ -237,32 +244,61 @@ impl Projector {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(APPENDED_CHANNEL).await?;
         while let Some(notification) = listener.try_recv().await? {
-            let orgs: Vec<OrgId> = notification.payload().split(',').filter_map(|org| org.parse().ok()).collect();
+            let orgs: Vec<Appended> = notification.payload().split(',').filter_map(Appended::read).collect();
             // Too many to be named.
             if orgs.is_empty() {
                 self.look().await?;
             }
-            for org_id in orgs {
-                (0..self.projections.len()).for_each(|projection| self.push((projection, org_id)));
-            }
+            orgs.iter().for_each(|appended| self.wake(appended));
         }
         Ok(())
     }
 
+    fn wake(&self, appended: &Appended) {
+        for (place, (projection, _)) in self.projections.iter().enumerate() {
+            let key = (place, appended.org_id);
+            if appended.concerns(projection.families) {
+                self.push(key);
+            } else {
+                lock(&self.passing).insert(key);
+            }
+        }
+    }
+
+    /// Queues what only has to be moved, once for many commits.
+    async fn keep_passing(self: Arc<Self>, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(sleep(PASS_INTERVAL)).await.is_some() {
+            let passing = std::mem::take(&mut *lock(&self.passing));
+            passing.into_iter().for_each(|key| self.push(key));
+        }
+    }
+
     async fn keep_working(self: Arc<Self>, shutdown: CancellationToken) {
+        // Kept, because a pool asks a connection whether it lives each time it is taken and given back.
+        let mut conn = None;
         while let Some(key) = shutdown.run_until_cancelled(self.queue.next()).await {
-            let again = match self.step(key).await {
+            let again = match self.step(key, &mut conn).await {
                 Ok(step) => self.go_on(key, step),
-                Err(error) => self.fail(key, &error),
+                Err(error) => {
+                    conn = None;
+                    self.fail(key, &error)
+                }
             };
             self.queue.done(key, again);
         }
     }
 
-    async fn step(&self, (projection, org_id): Key) -> Result<Step, StepError> {
+    async fn step(
+        &self,
+        (projection, org_id): Key,
+        conn: &mut Option<PoolConnection<Postgres>>,
+    ) -> Result<Step, StepError> {
         let lookups = self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut conn = self.pool.acquire().await?;
-        self.projections[projection].1.advance(&mut conn, org_id, None, &lookups).await
+        let conn = match conn {
+            Some(conn) => conn,
+            none => none.insert(self.pool.acquire().await?),
+        };
+        self.projections[projection].1.advance(conn, org_id, None, &lookups).await
     }
 
     /// Whether the key goes back into the queue.

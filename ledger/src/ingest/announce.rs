@@ -2,10 +2,13 @@
 //!
 //! Announcing is best effort, after the commit: a lost word costs a reader time, never an event.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    time::Duration,
+};
 
 use events::{
-    Refusal,
+    Event, Refusal, catalogue,
     id::{OrgId, Seq},
 };
 use sqlx::PgConnection;
@@ -16,21 +19,25 @@ use crate::{
     nats::Nats,
 };
 
-/// The channel of `NOTIFY`. The payload is a comma-separated list of org ids; empty means any.
+/// The channel of `NOTIFY`. The payload is a comma-separated list of org ids, each followed by a colon and the
+/// families of what was appended, joined by `+`, where they are known; empty means any org.
 pub const APPENDED_CHANNEL: &str = "runledger_appended";
 
 /// A `NOTIFY` in every transaction makes commits wait for each other, so there is one in this time.
-const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
-/// PostgreSQL takes payloads under 8,000 bytes; an org id and a comma are 37.
-const ORGS_NAMED_MAX: usize = 200;
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(1);
+/// PostgreSQL takes payloads under 8,000 bytes.
+const PAYLOAD_BYTES_MAX: usize = 7_999;
 /// Commits that may wait to be announced.
 const BACKLOG_MAX: usize = 4_096;
+
+/// Which families of events were appended; none where that is not known.
+pub(super) type Families = Option<BTreeSet<String>>;
 
 /// Announces commits; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Announcer {
     nats: Nats,
-    appended: mpsc::Sender<OrgId>,
+    appended: mpsc::Sender<(OrgId, Families)>,
 }
 
 impl Announcer {
@@ -42,9 +49,9 @@ impl Announcer {
     }
 
     /// These seqs of an org were committed.
-    pub(super) async fn appended(&self, org_id: OrgId, first: Seq, last: Seq) {
+    pub(super) async fn appended(&self, org_id: OrgId, first: Seq, last: Seq, families: Families) {
         // A full backlog means that a notification is due anyway.
-        let _ = self.appended.try_send(org_id);
+        let _ = self.appended.try_send((org_id, families));
         let notice = serde_json::json!({ "org_id": org_id, "first": first, "last": last });
         let _ = self.nats.client().publish(format!("runledger.appended.{org_id}"), notice.to_string().into()).await;
     }
@@ -60,15 +67,27 @@ impl Announcer {
     }
 }
 
-async fn notify(mut commits: mpsc::Receiver<OrgId>, database: Database) {
+/// The families of the events, by org.
+pub(super) fn families(events: &[&Event]) -> BTreeMap<OrgId, BTreeSet<String>> {
+    let mut families = BTreeMap::<_, BTreeSet<String>>::new();
+    for event in events {
+        let (of_org, family) = (families.entry(event.org_id).or_default(), catalogue::family(&event.event_type));
+        if !of_org.contains(family) {
+            of_org.insert(family.to_owned());
+        }
+    }
+    families
+}
+
+async fn notify(mut commits: mpsc::Receiver<(OrgId, Families)>, database: Database) {
     let mut conn = None;
     let mut backoff = Backoff::default();
     while let Some(first) = commits.recv().await {
-        let mut orgs = BTreeSet::from([first]);
-        while let Ok(next) = commits.try_recv() {
-            orgs.insert(next);
+        let mut orgs = BTreeMap::from([first]);
+        while let Ok((org_id, families)) = commits.try_recv() {
+            include(&mut orgs, org_id, families);
         }
-        match notify_once(&mut conn, &database, &orgs).await {
+        match notify_once(&mut conn, &database, &payload(&orgs)).await {
             Ok(()) => {
                 backoff = Backoff::default();
                 tokio::time::sleep(NOTIFY_INTERVAL).await;
@@ -83,19 +102,76 @@ async fn notify(mut commits: mpsc::Receiver<OrgId>, database: Database) {
     }
 }
 
-async fn notify_once(
-    conn: &mut Option<PgConnection>,
-    database: &Database,
-    orgs: &BTreeSet<OrgId>,
-) -> Result<(), sqlx::Error> {
-    let payload = match orgs.len() {
-        0..=ORGS_NAMED_MAX => orgs.iter().map(OrgId::to_string).collect::<Vec<_>>().join(","),
-        _ => String::new(),
+fn include(orgs: &mut BTreeMap<OrgId, Families>, org_id: OrgId, families: Families) {
+    match orgs.entry(org_id) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(families);
+        }
+        Entry::Occupied(mut known) => match (known.get_mut(), families) {
+            (Some(known), Some(families)) => known.extend(families),
+            (known, _) => *known = None,
+        },
+    }
+}
+
+fn payload(orgs: &BTreeMap<OrgId, Families>) -> String {
+    let org = |(org_id, families): (&OrgId, &Families)| match families {
+        Some(families) => format!("{org_id}:{}", families.iter().map(String::as_str).collect::<Vec<_>>().join("+")),
+        None => org_id.to_string(),
     };
+    let payload = orgs.iter().map(org).collect::<Vec<_>>().join(",");
+    if payload.len() > PAYLOAD_BYTES_MAX { String::new() } else { payload }
+}
+
+/// A transaction that notifies writes to the log, and would wait for the disk for a word that may be lost.
+async fn connect(database: &Database) -> Result<PgConnection, sqlx::Error> {
+    let mut conn = database.connect().await?;
+    sqlx::query("SET synchronous_commit = off").execute(&mut conn).await?;
+    Ok(conn)
+}
+
+async fn notify_once(conn: &mut Option<PgConnection>, database: &Database, payload: &str) -> Result<(), sqlx::Error> {
     let conn = match conn {
         Some(conn) => conn,
-        none => none.insert(database.connect().await?),
+        none => none.insert(connect(database).await?),
     };
     sqlx::query!("SELECT pg_notify($1, $2)", APPENDED_CHANNEL, payload).execute(conn).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn org(number: u128) -> OrgId {
+        Uuid::from_u128(number).try_into().unwrap()
+    }
+
+    fn of(families: &[&str]) -> Families {
+        Some(families.iter().map(|family| (*family).to_owned()).collect())
+    }
+
+    #[test]
+    fn an_org_is_named_once_with_all_families_of_its_commits() {
+        let mut orgs = BTreeMap::from([(org(1), of(&["run"]))]);
+        include(&mut orgs, org(2), of(&["user"]));
+        include(&mut orgs, org(1), of(&["step", "run"]));
+        assert_eq!(payload(&orgs), format!("{}:run+step,{}:user", org(1), org(2)));
+    }
+
+    #[test]
+    fn a_commit_of_unknown_families_may_be_of_any() {
+        let mut orgs = BTreeMap::from([(org(1), of(&["run"]))]);
+        include(&mut orgs, org(1), None);
+        include(&mut orgs, org(1), of(&["step"]));
+        assert_eq!(payload(&orgs), org(1).to_string());
+    }
+
+    #[test]
+    fn more_orgs_than_can_be_named_are_all_meant() {
+        let orgs = (1..=400).map(|number| (org(number), of(&["run"]))).collect();
+        assert_eq!(payload(&orgs), "");
+    }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     IngestError,
-    announce::Announcer,
+    announce::{self, Announcer},
     cursor::Cursor,
     feed::{Fed, Feed},
     lease,
@@ -142,10 +142,11 @@ impl Partition {
     /// Announces, counts and logs what was committed.
     async fn tell(&self, admitted: &[&Event], outcomes: &[Outcome], refused: &[Refused<'_>]) {
         let ranges = append::ranges(admitted, outcomes);
+        let mut families = announce::families(admitted);
         for (org_id, (first, last)) in &ranges {
             counter!("runledger_appended_events_total").increment((last.get() - first.get() + 1) as u64);
             tracing::debug!(%org_id, %first, %last, "appended");
-            self.announcer.appended(*org_id, *first, *last).await;
+            self.announcer.appended(*org_id, *first, *last, families.remove(org_id)).await;
         }
         if ranges.values().any(|(first, _)| first.get() == 1) {
             self.org_registered.notify_one();

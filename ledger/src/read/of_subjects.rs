@@ -1,5 +1,7 @@
 //! The events of some subjects, from the archive and from the table, in one order.
 
+use std::collections::HashSet;
+
 use async_stream::try_stream;
 use events::{
     RecordedEvent,
@@ -53,6 +55,25 @@ pub fn events_of_subjects<'c>(
             return;
         }
     }
+}
+
+/// Which of these subjects have events up to `through`, wherever they stand.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn subjects_begun(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    subjects: &[SubjectId],
+    through: Seq,
+) -> Result<HashSet<SubjectId>, sqlx::Error> {
+    let begun = sqlx::query_file_scalar!(
+        "src/read/of_subjects/begun.sql",
+        org_id as OrgId,
+        subjects as &[SubjectId],
+        through as Seq
+    );
+    Ok(begun.fetch_all(conn).await?.into_iter().collect())
 }
 
 /// The archived events of some subjects up to `through`, ordered by (subject, seq).
