@@ -1,0 +1,237 @@
+//! Publish to visible: events at a steady rate through one `runledger up`, each timed from the moment it was due until
+//! its run's row shows it.
+//!
+//! **No coordinated omission**: events are sent by the clock, whatever became of those before; one that is sent late has
+//! waited since it was due. All are counted, none is sampled.
+//!
+//! **What is observed** is the projection's checkpoint, org by org: it moves in the transaction that writes the rows, so a
+//! statement that sees it sees them. An org's events are published in order by one connection, so the n-th of them has
+//! seq n. Observer and sender are threads of their own with sleeps of the operating system: the runtime's timers count
+//! whole milliseconds. Looking costs one statement over 20 rows, and adds half of a look's interval to each latency: 0.25 ms
+//! at the lowest rate, where only what is under way is looked for, and 1 ms at the highest.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use async_nats::HeaderMap;
+use events::{Event, id::OrgId, wire};
+use futures::{FutureExt, stream};
+use hdrhistogram::Histogram;
+use sqlx::PgConnection;
+use tokio::runtime::Handle;
+
+use crate::{
+    arena::{Account, Arena},
+    database::CaseDatabase,
+    measurement::{Goal, Measurement, Part, Results, Samples},
+    process::Process,
+    workload::Workload,
+};
+
+/// A rate, and what is asked of it.
+struct Pace {
+    row: &'static str,
+    events_per_s: u32,
+    percentile: (f64, &'static str),
+    goal: Goal,
+    look_interval: Duration,
+}
+
+const PACES: [Pace; 3] = [
+    Pace {
+        row: "latency-100",
+        events_per_s: 100,
+        percentile: (0.5, "p50"),
+        goal: Goal::AtMost { target: 4.0, stretch: 2.5 },
+        look_interval: Duration::from_micros(500),
+    },
+    Pace {
+        row: "latency-2000",
+        events_per_s: 2_000,
+        percentile: (0.95, "p95"),
+        goal: Goal::AtMost { target: 8.0, stretch: 4.0 },
+        look_interval: Duration::from_millis(1),
+    },
+    Pace {
+        row: "latency-5000",
+        events_per_s: 5_000,
+        percentile: (0.99, "p99"),
+        goal: Goal::AtMost { target: 25.0, stretch: 15.0 },
+        look_interval: Duration::from_millis(2),
+    },
+];
+
+/// How long the last event may take before the rest count as so late.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// For the services to find their leases and plans.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
+    let seconds = if arena.size.short { 3 } else { 15 };
+    let mut histograms: Vec<Vec<Histogram<u64>>> = PACES.iter().map(|_| Vec::new()).collect();
+    for _ in 0..arena.size.rounds {
+        for (pace, rounds) in PACES.iter().zip(&mut histograms) {
+            let histogram = round(arena, pace, Duration::from_secs(seconds)).await?;
+            let (percentile, name) = pace.percentile;
+            eprintln!("  {} events/s: {name} {:.2} ms", pace.events_per_s, millis(&histogram, percentile));
+            rounds.push(histogram);
+        }
+    }
+    results.measurements.extend(PACES.iter().zip(histograms).map(|(pace, rounds)| pace.measurement(&rounds)));
+    Ok(())
+}
+
+impl Pace {
+    fn measurement(&self, rounds: &[Histogram<u64>]) -> Measurement {
+        let of = |quantile: f64| rounds.iter().map(|round| millis(round, quantile)).collect::<Samples>();
+        let (quantile, name) = self.percentile;
+        let parts = [(0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max")];
+        Measurement {
+            row: self.row.to_owned(),
+            title: format!("publish to visible at {}/s, {name}", self.events_per_s),
+            unit: "ms",
+            samples: of(quantile),
+            goal: Some(self.goal),
+            parts: parts.map(|(quantile, name)| Part { name, unit: "ms", samples: of(quantile) }).into(),
+        }
+    }
+}
+
+/// For microseconds up to an hour.
+pub fn new_histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 3_600_000_000, 3)?)
+}
+
+/// The quantile of a histogram of microseconds, in milliseconds.
+pub fn millis(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
+}
+
+async fn round(arena: &mut Arena, pace: &Pace, span: Duration) -> Result<Histogram<u64>> {
+    let (database, account) = (arena.database().await?, arena.account().await?);
+    arena.settle().await?;
+    let warm_up = (WARM_UP.as_secs_f64() * f64::from(pace.events_per_s)) as u64;
+    let workload = Workload::new(warm_up + (span.as_secs_f64() * f64::from(pace.events_per_s)) as u64)?;
+    let mut services = Process::start("up", &database, &account)?;
+    account.publish(stream::iter(workload.registrations()?)).await?;
+    let registered = workload.len_with_registrations() - workload.len();
+    database.wait_for(registered, "visible", &mut [&mut services], CaseDatabase::visible).await?;
+
+    let conn = database.connect().await?;
+    let (sent, outstanding) = mpsc::channel();
+    let (interval, runtime) = (Duration::from_secs(1) / pace.events_per_s, Handle::current());
+    let sender = {
+        let (account, runtime) = (account.clone(), runtime.clone());
+        tokio::task::spawn_blocking(move || send(&runtime, &account, &workload, interval, &sent))
+    };
+    let look_interval = pace.look_interval;
+    let observer = tokio::task::spawn_blocking(move || {
+        Observer { runtime, conn, look_interval, warm_up, due: HashMap::new() }.observe(&outstanding)
+    });
+    sender.await??;
+    let histogram = observer.await??;
+    services.ensure_alive()?;
+    services.stop().await?;
+    arena.drop(database).await?;
+    Ok(histogram)
+}
+
+/// An event on its way: its org, and when it was due.
+type Due = (OrgId, Instant);
+
+/// Sends each event when it is due, and tells the observer just before.
+fn send(
+    runtime: &Handle,
+    account: &Account,
+    workload: &Workload,
+    interval: Duration,
+    sent: &mpsc::Sender<Due>,
+) -> Result<()> {
+    let messages: Vec<(OrgId, String, HeaderMap, _)> = workload
+        .events()
+        .map(|event| {
+            let event: Event = event?;
+            let mut headers = HeaderMap::new();
+            wire::to_headers(&event).into_iter().for_each(|(name, value)| headers.insert(name, value));
+            Ok((event.org_id, wire::subject(&event), headers, event.data.as_bytes().clone()))
+        })
+        .collect::<Result<_>>()?;
+    let count = messages.len();
+    let began = Instant::now() + interval;
+    for (number, (org_id, subject, headers, payload)) in messages.into_iter().enumerate() {
+        let due = began + interval * number as u32;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        sent.send((org_id, due)).context("the observer has died")?;
+        runtime.block_on(account.client.publish_with_headers(subject, headers, payload))?;
+    }
+    ensure!(count > 0, "there is nothing to send");
+    Ok(())
+}
+
+struct Observer {
+    runtime: Handle,
+    conn: PgConnection,
+    look_interval: Duration,
+    /// So many of the first events are not counted.
+    warm_up: u64,
+    /// Of each org: the seq of its first event that has not been seen, and when that and those behind it were due.
+    due: HashMap<OrgId, (i64, VecDeque<(Instant, bool)>)>,
+}
+
+impl Observer {
+    fn observe(mut self, outstanding: &mpsc::Receiver<Due>) -> Result<Histogram<u64>> {
+        let mut histogram = new_histogram()?;
+        let (mut count, mut waiting) = (0, 0);
+        let mut last_due = Instant::now();
+        loop {
+            // With nothing on its way there is nothing to look for.
+            let first = if waiting == 0 { outstanding.recv().ok() } else { None };
+            for (org_id, due) in first.into_iter().chain(outstanding.try_iter()) {
+                // The org's registration has seq 1.
+                let (_, queue) = self.due.entry(org_id).or_insert((2, VecDeque::new()));
+                queue.push_back((due, count >= self.warm_up));
+                (count, waiting, last_due) = (count + 1, waiting + 1, due);
+            }
+            if waiting == 0 {
+                return Ok(histogram);
+            }
+            waiting -= self.look(&mut histogram)?;
+            if last_due.elapsed() > WAIT_MAX {
+                self.give_up(&mut histogram);
+                return Ok(histogram);
+            }
+            std::thread::sleep(self.look_interval);
+        }
+    }
+
+    /// Records what has become visible; gives how many events that are.
+    fn look(&mut self, histogram: &mut Histogram<u64>) -> Result<usize> {
+        let checkpoints =
+            "SELECT org_id, seq FROM ledger.checkpoint JOIN ledger.generation USING (projection, generation)
+             WHERE projection = 'user_workflow_run' AND place = 'public'";
+        let rows = sqlx::query_as::<_, (OrgId, i64)>(checkpoints).fetch_all(&mut self.conn);
+        let rows = self.runtime.block_on(rows.boxed())?;
+        let (now, mut seen) = (Instant::now(), 0);
+        for (org_id, seq) in rows {
+            let Some((next, queue)) = self.due.get_mut(&org_id) else { continue };
+            while *next <= seq {
+                let Some((due, counts)) = queue.pop_front() else { break };
+                if counts {
+                    histogram.saturating_record((now - due).as_micros() as u64);
+                }
+                (*next, seen) = (*next + 1, seen + 1);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What has not come counts as if it came now.
+    fn give_up(&self, histogram: &mut Histogram<u64>) {
+        let late = self.due.values().flat_map(|(_, queue)| queue);
+        late.for_each(|(due, _)| histogram.saturating_record(due.elapsed().as_micros() as u64));
+    }
+}
