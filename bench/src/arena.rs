@@ -1,14 +1,12 @@
 //! What every case starts from: servers that wait for the disk, databases and streams of its own on them, the backlog,
 //! and a database with the whole backlog in it.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
-use events::{
-    Event,
-    emitter::{Emitter, EmitterOptions},
-};
-use futures::{Stream, StreamExt, stream};
+use async_nats::{HeaderMap, jetstream::context::ContextBuilder};
+use bytes::Bytes;
+use events::{Event, wire};
 use ledger::{
     connection::{Database, Outage, Role},
     migrate, nats,
@@ -34,10 +32,31 @@ pub struct Account {
 
 impl Account {
     /// Publishes the events, in their order; waits until the stream has all.
-    pub async fn publish(&self, events: impl Stream<Item = Event>) -> Result<u64> {
-        let options = EmitterOptions { in_flight_max: IN_FLIGHT_MAX, ..EmitterOptions::new("/bench") };
-        Ok(Emitter::new(self.client.clone(), options).emit_all(events).await?)
+    pub async fn publish(&self, events: impl Iterator<Item = Result<Event>>) -> Result<()> {
+        let context = ContextBuilder::new().max_ack_inflight(IN_FLIGHT_MAX * 2).build(self.client.clone());
+        let mut in_flight = VecDeque::with_capacity(IN_FLIGHT_MAX);
+        for event in events {
+            if in_flight.len() == IN_FLIGHT_MAX {
+                // Of half of them at once: waking up for each would take longer than sending it.
+                for ack in in_flight.drain(..IN_FLIGHT_MAX / 2) {
+                    ack.await?;
+                }
+            }
+            let (subject, headers, payload) = message(&event?);
+            in_flight.push_back(context.publish_with_headers(subject, headers, payload).await?);
+        }
+        for ack in in_flight {
+            ack.await?;
+        }
+        Ok(())
     }
+}
+
+/// An event as NATS takes it.
+pub fn message(event: &Event) -> (String, HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    wire::to_headers(event).into_iter().for_each(|(name, value)| headers.insert(name, value));
+    (wire::subject(event), headers, event.data.as_bytes().clone())
 }
 
 /// The workload in a stream, waiting to be drained as often as one likes: each new database reads it from the start.
@@ -112,10 +131,8 @@ impl Arena {
         let workload = Workload::new(self.size.events)?;
         let account = self.account().await?;
         let began = Instant::now();
-        account.publish(stream::iter(workload.registrations()?)).await?;
-        let events = stream::iter(workload.events());
-        // A workload that cannot be told is a fault of the bench: it shows as events that are missing.
-        account.publish(events.filter_map(async |event: Result<Event>| event.ok())).await?;
+        account.publish(workload.registrations()?.into_iter().map(Ok)).await?;
+        account.publish(workload.events()).await?;
         let rate = workload.len() as f64 / began.elapsed().as_secs_f64();
         eprintln!("  published a backlog of {} events, {rate:.0} a second", workload.len());
         let rows = Arc::new(CopyFile::write(&workload)?);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use events::id::SHARED_ORG;
 use ledger::connection::{Database, Role};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
@@ -47,18 +48,18 @@ impl CaseDatabase {
         Ok(Database::new(&self.url, Role::Owner)?.connect().await?)
     }
 
-    /// How many events the ledger holds.
+    /// How many events the ledger holds, but for that of the shared org, which the system registers by itself.
     pub async fn appended(conn: &mut PgConnection) -> Result<u64> {
-        let appended = "SELECT coalesce(sum(size), 0)::bigint FROM ledger.head";
-        Ok(sqlx::query_scalar::<_, i64>(appended).fetch_one(conn).await? as u64)
+        let appended = "SELECT coalesce(sum(size), 0)::bigint FROM ledger.head WHERE org_id <> $1";
+        Ok(sqlx::query_scalar::<_, i64>(appended).bind(SHARED_ORG).fetch_one(conn).await? as u64)
     }
 
     /// How many events the tables of runs and steps show: a checkpoint moves in the transaction that writes the rows.
     pub async fn visible(conn: &mut PgConnection) -> Result<u64> {
         let visible = "SELECT coalesce(sum(seq), 0)::bigint FROM ledger.checkpoint
              JOIN ledger.generation USING (projection, generation)
-             WHERE projection = 'user_workflow_run' AND place = 'public'";
-        Ok(sqlx::query_scalar::<_, i64>(visible).fetch_one(conn).await? as u64)
+             WHERE projection = 'user_workflow_run' AND place = 'public' AND org_id <> $1";
+        Ok(sqlx::query_scalar::<_, i64>(visible).bind(SHARED_ORG).fetch_one(conn).await? as u64)
     }
 
     /// Waits until `count` says that there are so many events, as long as these processes live. Looks a hundred times a

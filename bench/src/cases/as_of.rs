@@ -10,7 +10,6 @@ use events::{
     id::{RunId, StepId},
     payload::{RunStarted, StepCompleted, StepStarted, value::Json},
 };
-use futures::stream;
 use hdrhistogram::Histogram;
 use ledger::connection::{Database, Role};
 use projector::history::{self, Point};
@@ -34,7 +33,7 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
     let events = run_of(org_id, run_id)?;
     let before = CaseDatabase::appended(&mut database.connect().await?).await?;
     let started_at = events[0].occurred_at;
-    backlog.account.publish(stream::iter(events)).await?;
+    backlog.account.publish(events.into_iter().map(Ok)).await?;
     let mut ledger = Process::start("ledger", &database, &backlog.account)?;
     let all = before + EVENTS as u64;
     database.wait_for(all, "appended", &mut [&mut ledger], CaseDatabase::appended).await?;

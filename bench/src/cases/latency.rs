@@ -17,15 +17,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use async_nats::HeaderMap;
-use events::{Event, id::OrgId, wire};
-use futures::{FutureExt, stream};
+use events::id::OrgId;
+use futures::FutureExt;
 use hdrhistogram::Histogram;
 use sqlx::PgConnection;
 use tokio::runtime::Handle;
 
 use crate::{
-    arena::{Account, Arena},
+    arena::{Account, Arena, message},
     database::CaseDatabase,
     measurement::{Goal, Measurement, Part, Results, Samples},
     process::Process,
@@ -117,7 +116,7 @@ async fn round(arena: &mut Arena, pace: &Pace, span: Duration) -> Result<Histogr
     let warm_up = (WARM_UP.as_secs_f64() * f64::from(pace.events_per_s)) as u64;
     let workload = Workload::new(warm_up + (span.as_secs_f64() * f64::from(pace.events_per_s)) as u64)?;
     let mut services = Process::start("up", &database, &account)?;
-    account.publish(stream::iter(workload.registrations()?)).await?;
+    account.publish(workload.registrations()?.into_iter().map(Ok)).await?;
     let registered = workload.len_with_registrations() - workload.len();
     database.wait_for(registered, "visible", &mut [&mut services], CaseDatabase::visible).await?;
 
@@ -151,18 +150,12 @@ fn send(
     interval: Duration,
     sent: &mpsc::Sender<Due>,
 ) -> Result<()> {
-    let messages: Vec<(OrgId, String, HeaderMap, _)> = workload
-        .events()
-        .map(|event| {
-            let event: Event = event?;
-            let mut headers = HeaderMap::new();
-            wire::to_headers(&event).into_iter().for_each(|(name, value)| headers.insert(name, value));
-            Ok((event.org_id, wire::subject(&event), headers, event.data.as_bytes().clone()))
-        })
-        .collect::<Result<_>>()?;
+    let messages = workload.events().map(|event| event.map(|event| (event.org_id, message(&event))));
+    // Beforehand: at the highest rate there is no time to make them.
+    let messages = messages.collect::<Result<Vec<_>>>()?;
     let count = messages.len();
     let began = Instant::now() + interval;
-    for (number, (org_id, subject, headers, payload)) in messages.into_iter().enumerate() {
+    for (number, (org_id, (subject, headers, payload))) in messages.into_iter().enumerate() {
         let due = began + interval * number as u32;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         sent.send((org_id, due)).context("the observer has died")?;

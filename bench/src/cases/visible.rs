@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// So many of the backlog's events are enough to know the naive loop's pace.
-const NAIVE_EVENTS: u64 = 20_000;
+const NAIVE_EVENTS: u64 = 10_000;
 
 /// What a drain took.
 pub struct Drained {

