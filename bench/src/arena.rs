@@ -99,6 +99,13 @@ impl Arena {
         self.servers.stop().await;
     }
 
+    /// What the servers are, for people.
+    pub async fn versions(&mut self) -> Result<String> {
+        let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut self.conn).await?;
+        let nats = self.account().await?.client.server_info().version;
+        Ok(format!("PostgreSQL {postgres}, nats-server {nats}"))
+    }
+
     /// A migrated, empty database.
     pub async fn database(&mut self) -> Result<CaseDatabase> {
         CaseDatabase::create(&mut self.conn, self.servers.database_url()).await

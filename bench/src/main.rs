@@ -38,8 +38,9 @@ async fn run(options: Options) -> anyhow::Result<()> {
         return Ok(());
     }
     let chosen = cases::chosen(&options.rows)?;
-    let machine = machine::Machine::look()?;
+    anyhow::ensure!(!options.write || options.is_all(), "--write keeps the whole table: measure `all` rows for it");
     let mut arena = Arena::start(options.size()).await?;
+    let machine = machine::Machine::look(arena.versions().await?)?;
     let mut results = Results::default();
     let mut failed = Vec::new();
     for case in chosen {

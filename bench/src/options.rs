@@ -50,6 +50,11 @@ impl Options {
         self.rows.iter().any(|row| row == "list")
     }
 
+    /// Whether every row is asked for.
+    pub fn is_all(&self) -> bool {
+        self.rows.iter().any(|row| row == "all")
+    }
+
     /// How much is to be measured.
     pub fn size(&self) -> Size {
         let (rounds, events) = if self.short { (1, 40_000) } else { (3, 1_000_000) };

@@ -33,8 +33,10 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
     let events = run_of(org_id, run_id)?;
     let before = CaseDatabase::appended(&mut database.connect().await?).await?;
     let started_at = events[0].occurred_at;
-    backlog.account.publish(events.into_iter().map(Ok)).await?;
-    let mut ledger = Process::start("ledger", &database, &backlog.account)?;
+    // Through a stream of its own: the backlog stays what it is.
+    let account = arena.account().await?;
+    account.publish(events.into_iter().map(Ok)).await?;
+    let mut ledger = Process::start("ledger", &database, &account)?;
     let all = before + EVENTS as u64;
     database.wait_for(all, "appended", &mut [&mut ledger], CaseDatabase::appended).await?;
     ledger.stop().await?;

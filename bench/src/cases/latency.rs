@@ -11,7 +11,6 @@
 //! at the lowest rate, where only what is under way is looked for, and 1 ms at the highest.
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::mpsc,
     time::{Duration, Instant},
 };
@@ -30,6 +29,12 @@ use crate::{
     process::Process,
     workload::Workload,
 };
+
+mod waiting;
+
+pub use waiting::new_histogram;
+
+use waiting::Waiting;
 
 /// A rate, and what is asked of it.
 struct Pace {
@@ -100,11 +105,6 @@ impl Pace {
     }
 }
 
-/// For microseconds up to an hour.
-pub fn new_histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, 3_600_000_000, 3)?)
-}
-
 /// The quantile of a histogram of microseconds, in milliseconds.
 pub fn millis(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     histogram.value_at_quantile(quantile) as f64 / 1e3
@@ -129,7 +129,7 @@ async fn round(arena: &mut Arena, pace: &Pace, span: Duration) -> Result<Histogr
     };
     let look_interval = pace.look_interval;
     let observer = tokio::task::spawn_blocking(move || {
-        Observer { runtime, conn, look_interval, warm_up, due: HashMap::new() }.observe(&outstanding)
+        Observer { runtime, conn, look_interval, waiting: Waiting::new(warm_up)? }.observe(&outstanding)
     });
     sender.await??;
     let histogram = observer.await??;
@@ -169,62 +169,40 @@ struct Observer {
     runtime: Handle,
     conn: PgConnection,
     look_interval: Duration,
-    /// So many of the first events are not counted.
-    warm_up: u64,
-    /// Of each org: the seq of its first event that has not been seen, and when that and those behind it were due.
-    due: HashMap<OrgId, (i64, VecDeque<(Instant, bool)>)>,
+    waiting: Waiting,
 }
 
 impl Observer {
     fn observe(mut self, outstanding: &mpsc::Receiver<Due>) -> Result<Histogram<u64>> {
-        let mut histogram = new_histogram()?;
-        let (mut count, mut waiting) = (0, 0);
         let mut last_due = Instant::now();
         loop {
             // With nothing on its way there is nothing to look for.
-            let first = if waiting == 0 { outstanding.recv().ok() } else { None };
+            let first = if self.waiting.is_empty() { outstanding.recv().ok() } else { None };
             for (org_id, due) in first.into_iter().chain(outstanding.try_iter()) {
-                // The org's registration has seq 1.
-                let (_, queue) = self.due.entry(org_id).or_insert((2, VecDeque::new()));
-                queue.push_back((due, count >= self.warm_up));
-                (count, waiting, last_due) = (count + 1, waiting + 1, due);
+                self.waiting.add(org_id, due);
+                last_due = due;
             }
-            if waiting == 0 {
-                return Ok(histogram);
+            if self.waiting.is_empty() {
+                return Ok(self.waiting.into_latencies());
             }
-            waiting -= self.look(&mut histogram)?;
+            self.look()?;
             if last_due.elapsed() > WAIT_MAX {
-                self.give_up(&mut histogram);
-                return Ok(histogram);
+                // What has not come counts as if it came now.
+                self.waiting.give_up(Instant::now());
+                return Ok(self.waiting.into_latencies());
             }
             std::thread::sleep(self.look_interval);
         }
     }
 
-    /// Records what has become visible; gives how many events that are.
-    fn look(&mut self, histogram: &mut Histogram<u64>) -> Result<usize> {
+    fn look(&mut self) -> Result<()> {
         let checkpoints =
             "SELECT org_id, seq FROM ledger.checkpoint JOIN ledger.generation USING (projection, generation)
              WHERE projection = 'user_workflow_run' AND place = 'public'";
         let rows = sqlx::query_as::<_, (OrgId, i64)>(checkpoints).fetch_all(&mut self.conn);
         let rows = self.runtime.block_on(rows.boxed())?;
-        let (now, mut seen) = (Instant::now(), 0);
-        for (org_id, seq) in rows {
-            let Some((next, queue)) = self.due.get_mut(&org_id) else { continue };
-            while *next <= seq {
-                let Some((due, counts)) = queue.pop_front() else { break };
-                if counts {
-                    histogram.saturating_record((now - due).as_micros() as u64);
-                }
-                (*next, seen) = (*next + 1, seen + 1);
-            }
-        }
-        Ok(seen)
-    }
-
-    /// What has not come counts as if it came now.
-    fn give_up(&self, histogram: &mut Histogram<u64>) {
-        let late = self.due.values().flat_map(|(_, queue)| queue);
-        late.for_each(|(due, _)| histogram.saturating_record(due.elapsed().as_micros() as u64));
+        let now = Instant::now();
+        rows.into_iter().for_each(|(org_id, seq)| self.waiting.seen(org_id, seq, now));
+        Ok(())
     }
 }

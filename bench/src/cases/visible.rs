@@ -71,6 +71,7 @@ pub async fn drain(database: &CaseDatabase, backlog: &Backlog) -> Result<Drained
 
 async fn naive_rate(arena: &mut Arena, backlog: &Backlog) -> Result<f64> {
     let database = arena.database().await?;
+    arena.settle().await?;
     let events = NAIVE_EVENTS.min(backlog.workload.len() / 20);
     let rate = naive::rate(&database, backlog, events).await?;
     arena.drop(database).await?;

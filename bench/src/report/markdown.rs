@@ -22,11 +22,12 @@ fn section(options: &Options, machine: &Machine, results: &Results) -> String {
     let size = options.size();
     let chart = CHART.trim_start_matches("docs/");
     let mut text = format!(
-        "{}, {}; PostgreSQL 17 and nats-server 2.10 of the project's images, waiting for the disk; {}. {} events, {} rounds.\n\n\
+        "{}, {}; {} (the project's images, fsync on); {}. {} events, {} rounds.\n\n\
          ![Results against their targets]({chart})\n\n\
          | row | median | min … max | target | stretch | holds |\n|---|---|---|---|---|---|\n",
         machine.at.format("%Y-%m-%d"),
         machine.hardware,
+        machine.servers,
         machine.rustc,
         super::figure(size.events as f64),
         size.rounds

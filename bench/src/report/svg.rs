@@ -43,12 +43,12 @@ fn bars(svg: &mut String, held: &[&Measurement]) {
         let (value, top) = (it.samples.median(), MARGIN * 2.0 + BAR_HEIGHT * place as f64);
         let (text, end, stretch) = (top + 16.0, bar_end(goal.score(value)), bar_end(goal.score(goal.stretch())));
         let colour = if goal.holds(value) { "#2f7d4f" } else { "#b5542a" };
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text x=\"{}\" y=\"{text}\" text-anchor=\"end\">{}</text>\
              <rect x=\"{LABELS_WIDTH}\" y=\"{}\" width=\"{:.1}\" height=\"{}\" fill=\"{colour}\"/>\
              <line x1=\"{stretch:.1}\" y1=\"{top}\" x2=\"{stretch:.1}\" y2=\"{}\" stroke=\"#888\" stroke-dasharray=\"2 2\"/>\
-             <text x=\"{:.1}\" y=\"{text}\">{} {}</text>\n",
+             <text x=\"{:.1}\" y=\"{text}\">{} {}</text>",
             LABELS_WIDTH - 8.0,
             escaped(&it.title),
             top + 4.0,
@@ -61,10 +61,10 @@ fn bars(svg: &mut String, held: &[&Measurement]) {
         );
     }
     let target = bar_end(1.0);
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<line x1=\"{target:.1}\" y1=\"{}\" x2=\"{target:.1}\" y2=\"{bottom}\" stroke=\"black\"/>\
-         <text x=\"{target:.1}\" y=\"{}\" text-anchor=\"middle\">target (dashed: stretch)</text>\n",
+         <text x=\"{target:.1}\" y=\"{}\" text-anchor=\"middle\">target (dashed: stretch)</text>",
         MARGIN * 1.5,
         MARGIN
     );
@@ -99,25 +99,25 @@ fn curve(svg: &mut String, curve: &Curve, top: f64) {
     let bottom = top + CURVE_HEIGHT - MARGIN * 2.0;
     let y = Scale { from: 0.0, to: greatest, start: bottom, end: top + MARGIN * 2.0 };
     let title = format!("{}, {} by {}", curve.title, curve.unit, curve.grows);
-    let _ = write!(svg, "<text x=\"{}\" y=\"{}\">{}</text>\n", MARGIN, top + MARGIN, escaped(&title));
+    let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\">{}</text>", MARGIN, top + MARGIN, escaped(&title));
     let _ =
-        write!(svg, "<line x1=\"{}\" y1=\"{bottom}\" x2=\"{}\" y2=\"{bottom}\" stroke=\"black\"/>\n", x.start, x.end);
+        writeln!(svg, "<line x1=\"{}\" y1=\"{bottom}\" x2=\"{}\" y2=\"{bottom}\" stroke=\"black\"/>", x.start, x.end);
     let mut path = String::new();
     for ((size, samples), place) in curve.points.iter().zip(sizes()) {
         let (at, height) = (x.place(place), y.place(samples.median()));
         let _ = write!(path, "{at:.1},{height:.1} ");
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<circle cx=\"{at:.1}\" cy=\"{height:.1}\" r=\"3\"/>\
              <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\
-             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             height - 8.0,
             figure(samples.median()),
             bottom + 16.0,
             figure(*size),
         );
     }
-    let _ = write!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"#2f5d7d\"/>\n", path.trim_end());
+    let _ = writeln!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"#2f5d7d\"/>", path.trim_end());
 }
 
 fn escaped(text: &str) -> String {
