@@ -12,6 +12,7 @@ fn our_crates_depend_on_each_other_in_one_direction_only() {
         ("projector", BTreeSet::from(["events", "ledger"])),
         ("stack", BTreeSet::from(["events", "ledger", "projector"])),
         ("runledger", BTreeSet::from(["events", "ledger", "projector", "stack"])),
+        ("bench", BTreeSet::from(["events", "ledger", "projector", "stack"])),
         ("integration-tests", BTreeSet::from(["events", "ledger", "projector", "stack"])),
     ]);
     let metadata = std::process::Command::new(env!("CARGO"))

@@ -1,0 +1,110 @@
+//! The cases: each measures one row of the table or a few, and is one line in the registry below.
+
+use anyhow::{Result, bail};
+use futures::future::BoxFuture;
+
+use crate::{arena::Arena, measurement::Results};
+
+mod as_of;
+mod import;
+mod latency;
+mod ledger;
+mod rebuild;
+mod verify;
+pub mod visible;
+
+/// What can be run by itself.
+#[derive(Debug)]
+pub struct Case {
+    /// The rows it gives; each is a name for it.
+    pub rows: &'static [&'static str],
+    /// What it measures.
+    pub about: &'static str,
+    /// Measures it.
+    pub run: for<'a> fn(&'a mut Arena, &'a mut Results) -> BoxFuture<'a, Result<()>>,
+}
+
+/// In the order in which they run: first those that drain the backlog, then those that look at what was drained.
+const CASES: &[Case] = &[
+    Case {
+        rows: &["ledger"],
+        about: "draining the backlog into the ledger, against binary COPY of the same rows",
+        run: |arena, results| Box::pin(ledger::measure(arena, results)),
+    },
+    Case {
+        rows: &["visible", "naive", "memory"],
+        about: "draining the backlog until every run and step is visible, against COPY and the naive loop",
+        run: |arena, results| Box::pin(visible::measure(arena, results)),
+    },
+    Case {
+        rows: &["rebuild"],
+        about: "runs and steps again from the ledger, against INSERT … SELECT",
+        run: |arena, results| Box::pin(rebuild::measure(arena, results)),
+    },
+    Case {
+        rows: &["verify"],
+        about: "recomputing the integrity tree, against reading the events in order",
+        run: |arena, results| Box::pin(verify::measure(arena, results)),
+    },
+    Case {
+        rows: &["as-of"],
+        about: "a run of 200 events as it was, in a ledger with the whole backlog",
+        run: |arena, results| Box::pin(as_of::measure(arena, results)),
+    },
+    Case {
+        rows: &["import"],
+        about: "an event log, from the file until the ledger has all of its events",
+        run: |arena, results| Box::pin(import::measure(arena, results)),
+    },
+    Case {
+        rows: &["latency"],
+        about: "from publishing an event until its run's row shows it, at three rates",
+        run: |arena, results| Box::pin(latency::measure(arena, results)),
+    },
+];
+
+/// The cases of these rows, each once, in the order of the registry.
+pub fn chosen(rows: &[String]) -> Result<Vec<&'static Case>> {
+    let names = |case: &Case, row: &str| row == "all" || case.rows.contains(&row);
+    if let Some(unknown) = rows.iter().find(|row| !CASES.iter().any(|case| names(case, row))) {
+        bail!("there is no row {unknown:?}; these there are:\n{}", list());
+    }
+    Ok(CASES.iter().filter(|case| rows.iter().any(|row| names(case, row))).collect())
+}
+
+/// All rows, for people.
+pub fn list() -> String {
+    let lines = CASES.iter().map(|case| format!("{:24} {}\n", case.rows.join(", "), case.about));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(names: &[&str]) -> Vec<&'static str> {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        chosen(&names).unwrap().iter().map(|case| case.rows[0]).collect()
+    }
+
+    #[test]
+    fn a_case_runs_once_however_many_of_its_rows_are_named() {
+        assert_eq!(rows(&["memory", "visible", "ledger"]), ["ledger", "visible"]);
+        assert_eq!(rows(&["all"]).len(), CASES.len());
+    }
+
+    #[test]
+    fn an_unknown_row_is_answered_with_those_there_are() {
+        let error = chosen(&["speed".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("speed") && error.contains("latency"), "{error}");
+    }
+
+    #[test]
+    fn no_row_is_given_by_two_cases() {
+        let mut rows: Vec<_> = CASES.iter().flat_map(|case| case.rows).collect();
+        let count = rows.len();
+        rows.sort_unstable();
+        rows.dedup();
+        assert_eq!(rows.len(), count);
+    }
+}
