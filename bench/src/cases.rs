@@ -3,12 +3,13 @@
 use anyhow::{Result, bail};
 use futures::future::BoxFuture;
 
-use crate::{arena::Arena, measurement::Results};
+use crate::{arena::Arena, growth, measurement::Results};
 
 mod as_of;
 mod import;
-mod latency;
+pub mod latency;
 mod ledger;
+mod queries;
 mod rebuild;
 mod verify;
 pub mod visible;
@@ -61,20 +62,34 @@ const CASES: &[Case] = &[
         about: "from publishing an event until its run's row shows it, at three rates",
         run: |arena, results| Box::pin(latency::measure(arena, results)),
     },
+    Case {
+        rows: &["page", "deep-page", "run", "context"],
+        about: "questions of tenants, with a million runs of 20 orgs",
+        run: |arena, results| Box::pin(queries::measure(arena, results)),
+    },
 ];
 
-/// The cases of these rows, each once, in the order of the registry.
-pub fn chosen(rows: &[String]) -> Result<Vec<&'static Case>> {
-    let names = |case: &Case, row: &str| row == "all" || case.rows.contains(&row);
-    if let Some(unknown) = rows.iter().find(|row| !CASES.iter().any(|case| names(case, row))) {
+/// The cases of these rows, each once, in the order of the registry; `all` are those of growth only if they are meant too.
+pub fn chosen(rows: &[String], with_growth: bool) -> Result<Vec<&'static Case>> {
+    let every = || CASES.iter().chain(growth::CASES);
+    if let Some(unknown) = rows.iter().find(|row| *row != "all" && !every().any(|case| case.gives(row))) {
         bail!("there is no row {unknown:?}; these there are:\n{}", list());
     }
-    Ok(CASES.iter().filter(|case| rows.iter().any(|row| names(case, row))).collect())
+    let all = rows.iter().any(|row| row == "all");
+    let named = |case: &&Case| rows.iter().any(|row| case.gives(row));
+    let (cases, growth) = (CASES.iter().filter(|case| all || named(case)), growth::CASES.iter());
+    Ok(cases.chain(growth.filter(|case| all && with_growth || named(case))).collect())
+}
+
+impl Case {
+    fn gives(&self, row: &str) -> bool {
+        self.rows.contains(&row)
+    }
 }
 
 /// All rows, for people.
 pub fn list() -> String {
-    let lines = CASES.iter().map(|case| format!("{:24} {}\n", case.rows.join(", "), case.about));
+    let lines = CASES.iter().chain(growth::CASES).map(|case| format!("{:24} {}\n", case.rows.join(", "), case.about));
     lines.collect()
 }
 
@@ -84,7 +99,7 @@ mod tests {
 
     fn rows(names: &[&str]) -> Vec<&'static str> {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        chosen(&names).unwrap().iter().map(|case| case.rows[0]).collect()
+        chosen(&names, false).unwrap().iter().map(|case| case.rows[0]).collect()
     }
 
     #[test]
@@ -95,13 +110,13 @@ mod tests {
 
     #[test]
     fn an_unknown_row_is_answered_with_those_there_are() {
-        let error = chosen(&["speed".to_owned()]).unwrap_err().to_string();
+        let error = chosen(&["speed".to_owned()], true).unwrap_err().to_string();
         assert!(error.contains("speed") && error.contains("latency"), "{error}");
     }
 
     #[test]
     fn no_row_is_given_by_two_cases() {
-        let mut rows: Vec<_> = CASES.iter().flat_map(|case| case.rows).collect();
+        let mut rows: Vec<_> = CASES.iter().chain(growth::CASES).flat_map(|case| case.rows).collect();
         let count = rows.len();
         rows.sort_unstable();
         rows.dedup();

@@ -7,6 +7,7 @@
 mod arena;
 mod cases;
 mod database;
+mod growth;
 mod limits;
 mod machine;
 mod measurement;
@@ -37,7 +38,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         print!("{}", cases::list());
         return Ok(());
     }
-    let chosen = cases::chosen(&options.rows)?;
+    let chosen = cases::chosen(&options.rows, options.growth)?;
     anyhow::ensure!(!options.write || options.is_all(), "--write keeps the whole table: measure `all` rows for it");
     let mut arena = Arena::start(options.size()).await?;
     let machine = machine::Machine::look(arena.versions().await?)?;

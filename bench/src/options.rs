@@ -16,6 +16,9 @@ pub struct Options {
     /// Under two minutes in all: few events, one round. Shows that the bench works, not how fast anything is
     #[arg(long)]
     short: bool,
+    /// Also measure how costs grow with events, orgs, processes and the size of a run: one round, about an hour
+    #[arg(long)]
+    pub growth: bool,
     /// How often each limit and the product take turns [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: Option<u32>,

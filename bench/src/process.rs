@@ -48,6 +48,28 @@ impl Process {
     }
 }
 
+/// Runs `runledger` to its end; gives how long that took, and the most memory that it held, in MiB.
+pub async fn run_watched(
+    command: &'static str,
+    arguments: &[&str],
+    database: &CaseDatabase,
+    account: &Account,
+) -> Result<(Duration, f64)> {
+    let began = Instant::now();
+    let all: Vec<&str> = [command].iter().chain(arguments).copied().collect();
+    let child = runledger(&all, database, account)?.stdout(Stdio::null()).spawn()?;
+    let (mut process, mut peak) = (Process { name: command, child }, 0.0);
+    loop {
+        if let Some(status) = process.child.try_wait()? {
+            ensure!(status.success(), "runledger {command} ended: {status}");
+            return Ok((began.elapsed(), peak));
+        }
+        // Of a process that is ending, the kernel tells nothing any more.
+        peak = process.peak_mib().unwrap_or(peak);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Runs `runledger` to its end; gives how long that took, and what it printed.
 pub async fn run(arguments: &[&str], database: &CaseDatabase, account: &Account) -> Result<(Duration, String)> {
     let mut command = runledger(arguments, database, account)?;

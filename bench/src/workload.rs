@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::json;
 use uuid::{Builder, Uuid};
 
-/// Orgs of the workload.
+/// Orgs of the workload, unless it has another number.
 pub const ORGS: u64 = 20;
 /// Events of each run.
 pub const EVENTS_PER_RUN: u64 = 20;
@@ -65,14 +65,26 @@ pub struct Workload {
     start: DateTime<Utc>,
     orgs: Vec<OrgId>,
     events: u64,
+    /// Nine of ten runs are the first org's.
+    has_hot_org: bool,
 }
 
 impl Workload {
     /// Whole runs, the last of them cut off if `events` is no multiple of a run's. All of it lies in the past.
     pub fn new(events: u64) -> Result<Self> {
+        Self::of_orgs(events, ORGS)
+    }
+
+    /// The same of another number of orgs.
+    pub fn of_orgs(events: u64, orgs: u64) -> Result<Self> {
         let start = events::time::now() - INTERVAL * i32::try_from(events)? - TimeDelta::hours(1);
-        let orgs = (0..ORGS).map(|number| Ok(id(start, number, 'o').try_into()?)).collect::<Result<_>>()?;
-        Ok(Self { start, orgs, events })
+        let orgs = (0..orgs).map(|number| Ok(id(start, number, 'o').try_into()?)).collect::<Result<_>>()?;
+        Ok(Self { start, orgs, events, has_hot_org: false })
+    }
+
+    /// The same with nine of ten runs in one org.
+    pub fn with_hot_org(self) -> Self {
+        Self { has_hot_org: true, ..self }
     }
 
     /// The orgs.
@@ -87,7 +99,7 @@ impl Workload {
 
     /// How many events the ledger holds when it has all.
     pub fn len_with_registrations(&self) -> u64 {
-        self.events + ORGS
+        self.events + self.orgs.len() as u64
     }
 
     /// What has to stand in the stream before everything else.
@@ -110,10 +122,28 @@ impl Workload {
         (0..self.events).map(move |number| workload.event(number))
     }
 
+    /// Those of an org among the first `events`, where orgs take turns.
+    pub fn events_of(&self, org: u64, events: u64) -> impl Iterator<Item = Result<Event>> + use<> {
+        let workload = self.clone();
+        let is_its = move |number: &u64| workload.org_of(run_of(*number)) == org;
+        let workload = self.clone();
+        (0..events).filter(is_its).map(move |number| workload.event(number))
+    }
+
+    /// Those from `first` on, up to the last.
+    pub fn events_from(&self, first: u64) -> impl Iterator<Item = Result<Event>> + use<> {
+        let workload = self.clone();
+        (first..self.events).map(move |number| workload.event(number))
+    }
+
+    /// The place of a run's org.
+    fn org_of(&self, run: u64) -> u64 {
+        if self.has_hot_org && run % 10 > 0 { 0 } else { run % self.orgs.len() as u64 }
+    }
+
     fn event(&self, number: u64) -> Result<Event> {
-        let (round, slot) = (number / RUNS_AT_A_TIME, number % RUNS_AT_A_TIME);
-        let (wave, place) = (round / EVENTS_PER_RUN, round % EVENTS_PER_RUN);
-        let telling = Telling { workload: self, number, run: wave * RUNS_AT_A_TIME + slot, place };
+        let place = number / RUNS_AT_A_TIME % EVENTS_PER_RUN;
+        let telling = Telling { workload: self, number, run: run_of(number), place };
         let mut text = Text::of(number);
         match place {
             0 => telling.tell(&telling.created(&mut text)?),
@@ -135,6 +165,11 @@ impl Workload {
     }
 }
 
+/// The run that an event is of.
+fn run_of(number: u64) -> u64 {
+    number / RUNS_AT_A_TIME / EVENTS_PER_RUN * RUNS_AT_A_TIME + number % RUNS_AT_A_TIME
+}
+
 /// An event about to be told: which run's, and the how manieth of it.
 struct Telling<'w> {
     workload: &'w Workload,
@@ -145,7 +180,7 @@ struct Telling<'w> {
 
 impl Telling<'_> {
     fn tell<T: EventData>(&self, payload: &T) -> Result<Event> {
-        let org_id = self.workload.orgs[(self.run % ORGS) as usize];
+        let org_id = self.workload.orgs[self.workload.org_of(self.run) as usize];
         let run_id = RunId::try_from(id(self.begun_at(), self.run, 'r'))?;
         let mut event = Event::new(org_id, run_id.subject(), SOURCE, payload)?;
         event.occurred_at = self.workload.start + INTERVAL * self.number as i32;

@@ -12,6 +12,7 @@ mod harness;
 mod hostile_inputs;
 mod importing;
 mod outages;
+mod plans;
 mod projecting;
 mod publishing;
 mod rebuilding;

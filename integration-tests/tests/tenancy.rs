@@ -210,3 +210,29 @@ async fn a_dead_letter_can_be_seen_by_command_whatever_its_org() {
     let listed = run(&stack, ["dead-letters", "list", "--org", &one.to_string(), "--json"]).await;
     assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stderr);
 }
+
+#[tokio::test]
+async fn the_search_that_runs_as_the_owner_answers_for_the_transactions_org_alone() {
+    let (stack, one, two) = two_orgs().await;
+    owner(&stack, r#"UPDATE user_workflow_run SET context = '{"claim": "A12"}', flags = '{no_start}'"#).await;
+    let found = |org: &str| {
+        format!(
+            "SET LOCAL ROLE runledger_reader; SET LOCAL runledger.org_id = '{org}';
+             DO $$ DECLARE found uuid[]; BEGIN
+                 FOR found IN SELECT ledger.few_runs('{{\"claim\": \"A12\"}}', NULL, 10) UNION ALL SELECT ledger.few_runs(NULL, 'no_start', 10) LOOP
+                     IF found IS DISTINCT FROM (SELECT array_agg(run_id) FROM user_workflow_run) THEN
+                         RAISE 'found %, of its own it has %', found, (SELECT array_agg(run_id) FROM user_workflow_run);
+                     END IF;
+                 END LOOP;
+             END $$"
+        )
+    };
+    let mut conn = stack.pool().acquire().await.unwrap();
+    for org in [one.to_string(), two.to_string(), String::new()] {
+        assert_eq!(sqlstate(&mut conn, None, &found(&org)).await, None, "{org}");
+    }
+    for role in ["runledger_ledger", "runledger_projector"] {
+        let call = "SELECT ledger.few_runs('{}', NULL, 10)";
+        assert_eq!(sqlstate(&mut conn, Some(role), call).await.as_deref(), Some(DENIED), "{role}");
+    }
+}

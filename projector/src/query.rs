@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use events::id::{OrgId, RunId, WorkflowId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
 
 /// Which runs to list; what is none does not matter.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct RunFilter {
     pub external_id: Option<String>,
     /// With this flag.
     pub flag: Option<String>,
+    /// With a context that contains this: a JSON object.
+    pub context: Option<Box<RawValue>>,
     /// Created at this time or later.
     pub since: Option<DateTime<Utc>>,
     /// Created before this time.
@@ -74,6 +77,10 @@ impl Run {
     }
 }
 
+/// So many runs are fetched by their ids and sorted. Where more have what is looked for, a page of them is
+/// found sooner among the newest of any.
+const FEW_RUNS_MAX: i32 = 1_000;
+
 /// A page of runs, newest first, behind `after`: rows of `user_workflow_run`.
 ///
 /// # Errors
@@ -84,6 +91,7 @@ pub async fn run_list(
     after: Option<RunPlace>,
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    let run_ids = few_runs(conn, filter).await?;
     let rows = sqlx::query_file_scalar!(
         "src/query/run_list.sql",
         filter.org_id as Option<OrgId>,
@@ -97,9 +105,23 @@ pub async fn run_list(
         after.map(|place| place.created_at),
         after.map(|place| place.run_id) as Option<RunId>,
         after.map(|place| place.org_id) as Option<OrgId>,
-        limit
+        limit,
+        filter.context.as_ref().map(Json) as _,
+        run_ids.as_deref() as _
     );
     rows.fetch_all(conn).await?.into_iter().map(raw).collect()
+}
+
+/// The tenant's runs that have what is looked up by ids, if that is asked for and they are few; see the
+/// migration `search`.
+async fn few_runs(conn: &mut PgConnection, filter: &RunFilter) -> Result<Option<Vec<Uuid>>, sqlx::Error> {
+    if filter.context.is_none() && filter.flag.is_none() {
+        return Ok(None);
+    }
+    let context = filter.context.as_ref().map(Json);
+    sqlx::query_scalar!("SELECT ledger.few_runs($1, $2, $3)", context as _, filter.flag, FEW_RUNS_MAX)
+        .fetch_one(conn)
+        .await
 }
 
 /// The run, in each org that has one of this id: its row with `steps`, an array of step rows in the

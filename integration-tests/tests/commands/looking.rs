@@ -8,7 +8,7 @@ use stack::Stack;
 use uuid::Uuid;
 
 use super::Ended;
-use crate::harness::{Sent, idle_stack, new_run, runledger, stack};
+use crate::harness::{Sent, idle_stack, new_run, runledger, size_reaches, stack};
 
 /// The columns of the contract.
 const RUN: [&str; 22] = [
@@ -223,4 +223,65 @@ async fn a_filter_that_no_run_can_meet_is_an_error() {
         let (name, value) = filter.split_once('=').unwrap();
         assert!(ended.stderr.contains(name) && ended.stderr.contains(value), "{filter}: {}", ended.stderr);
     }
+}
+
+#[tokio::test]
+async fn runs_are_found_by_what_their_context_says_by_each_org_among_its_own() {
+    let stack = stack().await;
+    let (org_id, other) = (stack.register_org("one").await.unwrap(), stack.register_org("two").await.unwrap());
+    let runs = [
+        (org_id, "a", json!({ "claim": "A12", "line": 3, "zip": "01234" })),
+        (
+            org_id,
+            "b",
+            json!({ "claim": "A12", "line": 4, "zip": "98765", "payer": { "id": 7, "name": "Blue Harbor" } }),
+        ),
+        (org_id, "c", json!({ "claim": "A1" })),
+        (other, "d", json!({ "claim": "A12", "line": 3 })),
+    ];
+    for (number, (org_id, external_id, context)) in runs.into_iter().enumerate() {
+        let run_id = new_run();
+        let attributes = json!({ "external_id": external_id, "context": context });
+        let time = format!("2026-01-05T10:00:0{number}Z");
+        publish(&stack, org_id, "run.started", run_id, &time, attributes).await;
+        stack.wait_for_run(org_id, run_id, "running").await.unwrap();
+    }
+    let of_one = org_id.to_string();
+    assert_eq!(listed(&stack, ["--context", "claim=A12"]).await, ["d", "b", "a"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "claim=A12"]).await, ["b", "a"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "claim=A12", "--limit", "1"]).await, ["b"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "claim=A12", "--context", "line=3"]).await, ["a"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", r#"line="3""#]).await, [""; 0]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "zip=01234"]).await, ["a"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "zip=98765"]).await, [""; 0]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", r#"zip="98765""#]).await, ["b"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", r#"payer={"id":7}"#]).await, ["b"]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "claim=A12", "--status", "failed"]).await, [""; 0]);
+    assert_eq!(listed(&stack, ["--org", &of_one, "--context", "claim=unknown"]).await, [""; 0]);
+
+    let twice = Ended::of(&mut runledger(&stack, ["runs", "list", "--context", "line=3", "--context", "line=4"])).await;
+    assert!(twice.complaint().contains("names line twice"), "{}", twice.stderr);
+    let ended = Ended::of(&mut runledger(&stack, ["runs", "list", "--context", "claim"])).await;
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("KEY=VALUE"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn runs_of_a_frequent_value_are_found_among_the_newest() {
+    let stack = stack().await;
+    let org_id = stack.register_org("frequent").await.unwrap();
+    size_reaches(&stack, org_id, 1).await;
+    sqlx::query(
+        r#"INSERT INTO user_workflow_run (org_id, run_id, status, external_id, context, flags, created_at, updated_at)
+           SELECT $1, gen_random_uuid(), 'running', n, jsonb_build_object('odd', n % 2), ARRAY['no_start'], to_timestamp(n), now()
+           FROM generate_series(1, 2400) n"#,
+    )
+    .bind(org_id.uuid())
+    .execute(stack.pool())
+    .await
+    .unwrap();
+    let of_org = org_id.to_string();
+    let odd = listed(&stack, ["--org", &of_org, "--context", "odd=1", "--limit", "3"]).await;
+    assert_eq!(odd, ["2399", "2397", "2395"]);
+    assert_eq!(listed(&stack, ["--org", &of_org, "--flag", "no_start", "--limit", "2400"]).await.len(), 2400);
 }

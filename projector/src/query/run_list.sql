@@ -10,6 +10,11 @@ CROSS JOIN LATERAL (
       AND ($4::uuid IS NULL OR workflow_id = $4)
       AND ($5::text IS NULL OR external_id = $5)
       AND ($6::text IS NULL OR flags @> ARRAY[$6])
+      -- As it stands in the predicates of the indexes of flagged runs.
+      AND ($6::text IS NULL OR flags <> '{}')
+      AND ($13::jsonb IS NULL OR context @> $13)
+      -- Where few have it: a tenant's `@>` alone is not looked up in an index.
+      AND ($14::uuid[] IS NULL OR run_id = ANY($14))
       AND ($7::timestamptz IS NULL OR created_at >= $7)
       AND ($8::timestamptz IS NULL OR created_at < $8)
       AND ($9::timestamptz IS NULL OR (created_at, run_id, org_id) < ($9, $10::uuid, $11::uuid))

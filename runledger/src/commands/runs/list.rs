@@ -1,11 +1,13 @@
 //! `runledger runs list`.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use events::id::{InvalidId, OrgId, RunId, WorkflowId};
 use projector::query::{self, Run, RunFilter};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::the_run;
 use crate::{output, settings::Settings};
@@ -31,6 +33,10 @@ pub struct List {
     /// With this flag, e.g. no_start
     #[arg(long)]
     flag: Option<String>,
+    /// Whose context has this value under this key; several hold together. A value that is no JSON is a
+    /// text, as in claim=A12; write claim='"12"' for a text that looks like a number
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_context)]
+    context: Vec<(String, Box<RawValue>)>,
     /// Created at this time (RFC 3339) or later
     #[arg(long)]
     since: Option<DateTime<Utc>>,
@@ -58,6 +64,7 @@ impl List {
             workflow_id: self.workflow,
             external_id: self.external_id,
             flag: self.flag,
+            context: context_object(self.context)?,
             since: self.since,
             before: self.before,
         };
@@ -107,6 +114,25 @@ fn print_runs(runs: &[Run]) -> anyhow::Result<()> {
         );
     }
     Ok(output::print(table)?)
+}
+
+/// `KEY=VALUE`, the value as JSON if it is such.
+fn parse_context(text: &str) -> Result<(String, Box<RawValue>), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as in claim=A12")?;
+    let text_value = || to_raw_value(value).map_err(|error| error.to_string());
+    let value = serde_json::from_str::<Box<RawValue>>(value).or_else(|_| text_value())?;
+    Ok((key.to_owned(), value))
+}
+
+/// An object of all of these; none of none.
+fn context_object(pairs: Vec<(String, Box<RawValue>)>) -> anyhow::Result<Option<Box<RawValue>>> {
+    let mut object = BTreeMap::new();
+    for (key, value) in pairs {
+        if let Some(other) = object.insert(key.clone(), value) {
+            bail!("--context names {key} twice, and no context has two values under a key; leave {key}={other} out");
+        }
+    }
+    Ok(if object.is_empty() { None } else { Some(to_raw_value(&object)?) })
 }
 
 fn parse_after(text: &str) -> Result<(Option<OrgId>, RunId), InvalidId> {
