@@ -138,7 +138,7 @@ impl Workload {
 
     /// The place of a run's org.
     fn org_of(&self, run: u64) -> u64 {
-        if self.has_hot_org && run % 10 > 0 { 0 } else { run % self.orgs.len() as u64 }
+        if self.has_hot_org && !run.is_multiple_of(10) { 0 } else { run % self.orgs.len() as u64 }
     }
 
     fn event(&self, number: u64) -> Result<Event> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use events::{id::Seq, wire::Replayed};
-use futures::{StreamExt, future, stream};
+use futures::future;
 use ledger::{
     connection::{Database, Role},
     restore::OrgRestore,
@@ -33,7 +33,7 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
         project(&database, &account, size + ORGS).await?;
         let mut conn = database.connect().await?;
         conn.execute("VACUUM (ANALYZE)").await?;
-        account.publish(stream::iter(workload.events_from(size)).filter_map(async |event| event.ok())).await?;
+        account.publish(workload.events_from(size)).await?;
         let took = drain(arena, &database, &account, workload.len_with_registrations(), 1).await?;
         database.check_rows(&workload).await?;
         let cost = took.visible.as_secs_f64() * 1e6 / more as f64;
@@ -64,7 +64,7 @@ async fn fill(database: &CaseDatabase, workload: &Workload, size: u64) -> Result
                 seq = seq.next();
                 restore.take(Replayed { seq, recorded_at, root: None, event: event? }).await?;
             }
-            restore.finish(true).await?;
+            restore.finish(&[], true).await?;
         }
         anyhow::Ok(())
     });

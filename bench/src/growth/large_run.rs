@@ -10,7 +10,6 @@ use events::{
     id::{OrgId, RunId, StepId},
     payload::{RunStarted, StepCompleted, StepStarted, value::Json},
 };
-use futures::stream;
 use ledger::connection::{Database, Role};
 use projector::{
     history::{self, Point},
@@ -32,9 +31,9 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
         let (database, account) = (arena.database().await?, arena.account().await?);
         let registrations = Workload::of_orgs(0, 1)?.registrations()?;
         let (org_id, run_id) = (registrations[0].org_id, RunId::generate());
-        account.publish(stream::iter(registrations)).await?;
+        account.publish(registrations.into_iter().map(Ok)).await?;
         drain(arena, &database, &account, 1, 1).await?;
-        account.publish(stream::iter(run_of(org_id, run_id, size)?)).await?;
+        account.publish(run_of(org_id, run_id, size)?.into_iter().map(Ok)).await?;
         let took = drain(arena, &database, &account, size + 1, 1).await?;
         let mut conn = Database::new(&database.url, Role::Reader)?.of_org(org_id).connect().await?;
         let asked = Instant::now();

@@ -2,7 +2,6 @@
 //! timed apart: it is where partitions are made.
 
 use anyhow::Result;
-use futures::{StreamExt, stream};
 
 use super::drain::{drain, once, push_costs};
 use crate::{
@@ -44,9 +43,9 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
 async fn cost(arena: &mut Arena, workload: &Workload) -> Result<(f64, f64)> {
     let (database, account) = (arena.database().await?, arena.account().await?);
     let orgs = workload.orgs().len() as u64;
-    account.publish(stream::iter(workload.registrations()?)).await?;
+    account.publish(workload.registrations()?.into_iter().map(Ok)).await?;
     let registering = drain(arena, &database, &account, orgs, 1).await?;
-    account.publish(stream::iter(workload.events()).filter_map(async |event| event.ok())).await?;
+    account.publish(workload.events()).await?;
     let took = drain(arena, &database, &account, workload.len_with_registrations(), 1).await?;
     database.check_rows(workload).await?;
     arena.drop(database).await?;

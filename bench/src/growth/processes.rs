@@ -1,7 +1,6 @@
 //! The same backlog with 1, 2 and 4 ledgers and as many projectors, all on this machine.
 
 use anyhow::Result;
-use futures::{StreamExt, stream};
 
 use super::drain::{drain, once};
 use crate::{
@@ -13,8 +12,8 @@ use crate::{
 pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
     let workload = Workload::new(if arena.size.short { 20_000 } else { 400_000 })?;
     let account = arena.account().await?;
-    account.publish(stream::iter(workload.registrations()?)).await?;
-    account.publish(stream::iter(workload.events()).filter_map(async |event| event.ok())).await?;
+    account.publish(workload.registrations()?.into_iter().map(Ok)).await?;
+    account.publish(workload.events()).await?;
     let (mut appended, mut visible) = (Vec::new(), Vec::new());
     for processes in [1, 2, 4] {
         let database = arena.database().await?;
