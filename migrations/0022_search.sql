@@ -20,12 +20,13 @@ CREATE POLICY search ON public.user_workflow_run FOR SELECT TO CURRENT_USER USIN
 -- transaction has no org. A page of frequent ones is found sooner by looking through the newest.
 CREATE FUNCTION ledger.few_runs(wanted jsonb, flag text, runs_max int) RETURNS uuid[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
 DECLARE
     org uuid := ledger.current_org();
     found uuid[];
 BEGIN
-    IF org IS NULL THEN
+    -- Who reads across orgs does, whatever org a session has left.
+    IF org IS NULL OR 'runledger_admin' IN (current_setting('role', true), session_user) THEN
         RETURN NULL;
     END IF;
     IF 25 <= (

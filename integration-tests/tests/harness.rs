@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_nats::HeaderMap;
-use events::id::{OrgId, RunId};
+use events::id::{OrgId, RunId, SHARED_ORG};
 use serde_json::Value;
 use stack::{
     Stack,
@@ -35,6 +35,8 @@ async fn servers() -> Arc<Servers> {
 pub async fn stack() -> Stack {
     let mut stack = idle_stack().await;
     stack.start_services().unwrap();
+    // The ledger registers this org itself; tests that count must not come before it.
+    size_reaches(&stack, SHARED_ORG, 1).await;
     stack
 }
 

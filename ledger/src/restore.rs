@@ -154,7 +154,8 @@ impl<'c> OrgRestore<'c> {
             .execute(&mut *transaction)
             .await?;
         let head = sqlx::query!(
-            r#"SELECT size AS "size: Seq", root, EXISTS (SELECT FROM ledger.event WHERE org_id = $1) AS "has_events!"
+            r#"SELECT size AS "size: Seq", root, EXISTS (SELECT FROM ledger.event WHERE org_id = $1)
+                          OR EXISTS (SELECT FROM ledger.archive WHERE org_id = $1) AS "has_events!"
                FROM ledger.head WHERE org_id = $1 FOR UPDATE"#,
             org_id as OrgId
         );

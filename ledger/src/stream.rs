@@ -152,6 +152,16 @@ impl EventStream {
         self.get_message(serde_json::json!({ "seq": stream_seq })).await
     }
 
+    /// Whether the message at `stream_seq` is the one that was stored then. A server that lost power may hand
+    /// sequence numbers out again.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn still_holds(&self, stream_seq: u64, stored_at: Option<DateTime<Utc>>) -> Result<bool, StreamError> {
+        let message = self.message_at(stream_seq).await?;
+        Ok(message.is_some_and(|message| Some(message.stored_at) == stored_at))
+    }
+
     /// The first message of a partition behind `stream_seq`.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use metrics::gauge;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgListener, query_scalar};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::sleep,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const PASS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the service waits after a rebuild that failed: it may have cost much.
 const REBUILD_RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a worker keeps its connection.
+const CONN_KEPT_MAX: Duration = Duration::from_secs(2);
+/// How long a step may take; a slow disk is no dead server.
+const STEP_MAX: Duration = Duration::from_secs(120);
 /// Steps that are made at the same time.
 const WORKERS: usize = 4;
 /// About how many bytes of fold states each projection keeps in memory.
@@ -274,14 +279,21 @@ impl Projector {
     }
 
     async fn keep_working(self: Arc<Self>, shutdown: CancellationToken) {
-        // Kept, because a pool asks a connection whether it lives each time it is taken and given back.
+        // Kept for a while, because a pool asks a connection whether it lives each time it is taken and given back.
         let mut conn = None;
+        let mut kept_until = Instant::now();
         while let Some(key) = shutdown.run_until_cancelled(self.queue.next()).await {
+            if Instant::now() >= kept_until {
+                conn = None;
+                kept_until = Instant::now() + CONN_KEPT_MAX;
+            }
+            let was_kept = conn.is_some();
             let again = match self.step(key, &mut conn).await {
                 Ok(step) => self.go_on(key, step),
                 Err(error) => {
                     conn = None;
-                    self.fail(key, &error)
+                    // A server that came back has forgotten the connections that were kept.
+                    self.fail(key, &error) || was_kept && error.is_outage()
                 }
             };
             self.queue.done(key, again);
@@ -298,7 +310,10 @@ impl Projector {
             Some(conn) => conn,
             none => none.insert(self.pool.acquire().await?),
         };
-        self.projections[projection].1.advance(conn, org_id, None, &lookups).await
+        let step = self.projections[projection].1.advance(conn, org_id, None, &lookups);
+        // A server that died without a word never answers.
+        let late = |elapsed| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, elapsed)).into();
+        timeout(STEP_MAX, step).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
     }
 
     /// Whether the key goes back into the queue.

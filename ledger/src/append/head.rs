@@ -79,8 +79,8 @@ async fn lock_existing(
     Ok(heads.collect())
 }
 
-/// Stores the heads that events were appended behind. False if some of an org's events were archived since its
-/// head was read, which nobody can do any more now that it is locked.
+/// Stores the heads that events were appended behind. False if an org has an archive that it had not when
+/// its head was read; its events are dropped only by who has locked the head.
 pub(super) async fn store(conn: &mut PgConnection, heads: BTreeMap<OrgId, Head>) -> Result<bool, sqlx::Error> {
     let (mut orgs, mut sizes, mut frontiers, mut roots, mut updated_ats) = (vec![], vec![], vec![], vec![], vec![]);
     for (org_id, head) in &heads {

@@ -155,9 +155,9 @@ impl Swap<'_> {
         sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut *self.owner).await?;
         let mut backoff = Backoff::default();
         for attempt in 1..=ATTEMPTS_MAX {
-            // So that little is left to copy under the lock.
-            self.copy_to_head(reading, progress).await?;
             self.check_kept(reading).await?;
+            // Last, so that little is left to copy under the lock.
+            self.copy_to_head(reading, progress).await?;
             match self.swap().await {
                 Ok(locked_for) => return Ok((attempt, locked_for)),
                 Err(ArchiveError::Database(error)) if is_locked(&error) => {

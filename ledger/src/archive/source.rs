@@ -59,6 +59,9 @@ impl Groups {
             let disagrees = |(recorded, kept): (&RecordedEvent, Option<&(Seq, Vec<u8>)>)| {
                 kept.is_none_or(|(seq, hash)| *seq != recorded.seq || *hash != recorded.leaf_hash)
             };
+            if let Some(twice) = kept.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+                return Err(reader.disagreement(twice[0].0).into());
+            }
             let mut pairs = events.iter().enumerate().map(|(at, recorded)| (recorded, kept.get(at)));
             if let Some((recorded, _)) = pairs.find(|pair| disagrees(*pair)) {
                 return Err(reader.disagreement(recorded.seq).into());

@@ -142,7 +142,7 @@ impl Stored {
         let Ok(entries) = FilePath::read_dir(directory) else { return };
         for entry in entries.flatten() {
             let rest = entry.file_name().to_str().and_then(|entry| entry.strip_prefix(name).map(str::to_owned));
-            if rest.is_some_and(|rest| rest.starts_with(['#', '.'])) {
+            if rest.is_some_and(|rest| is_leaving(&rest)) {
                 // At worst it stays where it is, under a name that nobody reads.
                 let _ = std::fs::remove_file(entry.path());
             }
@@ -199,5 +199,30 @@ impl Upload {
     pub(crate) async fn abort(self) {
         // Whatever stays is removed by the next attempt, or by the store's own rules.
         let _ = self.parts.abort().await;
+    }
+}
+
+/// Whether a file whose name goes on like this behind an archive's is what an attempt to write that has left:
+/// `.<id>.part`, and what the store itself appends to a name, `#<number>`. Anything else is somebody's own.
+fn is_leaving(rest: &str) -> bool {
+    let (rest, number) = rest.split_once('#').unwrap_or((rest, "0"));
+    let id = rest.strip_prefix('.').and_then(|rest| rest.strip_suffix(".part"));
+    number.bytes().all(|byte| byte.is_ascii_digit())
+        && (rest.is_empty() || id.is_some_and(|id| Uuid::try_parse(id).is_ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_an_attempt_has_left_is_removed() {
+        let part = format!(".{}.part", Uuid::new_v4().simple());
+        for leaving in ["#1", &part, &format!("{part}#2")] {
+            assert!(is_leaving(leaving), "{leaving}");
+        }
+        for own in [".old", ".bak", ".sha256", ".part", ".1.part", "#a", &format!("{part}.old"), ".parquet#x"] {
+            assert!(!is_leaving(own), "{own}");
+        }
     }
 }

@@ -63,8 +63,13 @@ impl Cursor {
         if self.stream_seq <= self.trimmed_seq {
             return Ok(true);
         }
-        let message = stream.message_at(self.stream_seq).await?;
-        Ok(message.is_some_and(|message| Some(message.stored_at) == self.message_at))
+        stream.still_holds(self.stream_seq, self.message_at).await
+    }
+
+    /// When the message at the cursor was stored: by that it is known again. None at the beginning, and where
+    /// the message was removed.
+    pub(super) fn stored_at(&self) -> Option<DateTime<Utc>> {
+        self.message_at.filter(|_| self.stream_seq > self.trimmed_seq)
     }
 
     /// Moves behind a delivery, in the transaction that `conn` is in.

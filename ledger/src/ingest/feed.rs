@@ -2,9 +2,9 @@
 //! it for each consumer.
 //!
 //! Invariant: each partition is handed its messages in order, and none is left out, whatever the client or
-//! the server loses on the way. The server numbers what it delivers, so a gap shows. After any trouble all
-//! partitions are let go: whoever reads on looks at the stream and the cursor again first, because the
-//! trouble may have been the loss of messages.
+//! the server loses on the way. The server numbers what it delivers, so a gap shows. Wherever the flow is
+//! opened, the server must still hold what was handed over last; if it does not, or after any other trouble,
+//! all partitions are let go, and look at the stream and their cursors again before they come back.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,13 +15,15 @@ use async_nats::{
         consumer::{AckPolicy, DeliverPolicy, pull},
     },
 };
-use chrono::SubsecRound;
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, future::try_join_all};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, sleep_until},
 };
 
+use super::cursor::Cursor;
 use crate::stream::{
     Delivery, EventStream, Headers, MESSAGE_BYTES_MAX, PARTITIONS, STREAM, StreamError, partition_filter, partition_of,
     published_subject,
@@ -37,6 +39,10 @@ const FETCH_MESSAGES_MAX: usize = 4_096;
 const FETCH_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 /// How long to wait for more partitions before the stream is opened: they come in company.
 const COMPANY_WAIT: Duration = Duration::from_millis(10);
+/// How long a partition that takes nothing may hold up the others.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// How long the server keeps a consumer that does not ask: longer than the flow can be held up.
+const CONSUMER_KEPT: Duration = Duration::from_secs(120);
 /// How many messages are fetched one by one before the flow is opened again.
 const ONE_BY_ONE_MAX: usize = 256;
 /// How long nothing may come before it is checked that there is nothing.
@@ -60,6 +66,8 @@ struct Subscription {
     partition: u32,
     /// The stream sequence number of the last message handed over.
     position: u64,
+    /// When it was stored, if it should still be there.
+    stored_at: Option<DateTime<Utc>>,
     /// Whether what broke the flow may have been a message that the client cannot read from a consumer.
     after_trouble: bool,
     messages: mpsc::Sender<Fed>,
@@ -74,17 +82,17 @@ impl Feed {
         Self { subscriptions }
     }
 
-    /// The messages of a partition behind `position`; `after_trouble` when the flow broke there before. They
+    /// The messages of a partition behind its cursor; `after_trouble` when the flow broke there before. They
     /// end when the flow breaks.
     pub(super) async fn subscribe(
         &self,
         stream: EventStream,
-        partition: u32,
-        position: u64,
+        cursor: &Cursor,
         after_trouble: bool,
     ) -> mpsc::Receiver<Fed> {
         let (messages, receiver) = mpsc::channel(WAITING_MESSAGES_MAX);
-        let subscription = Subscription { stream, partition, position, after_trouble, messages };
+        let (partition, position, stored_at) = (cursor.partition, cursor.stream_seq, cursor.stored_at());
+        let subscription = Subscription { stream, partition, position, stored_at, after_trouble, messages };
         // A feeder that is gone ends the messages at once.
         let _ = self.subscriptions.send(subscription).await;
         receiver
@@ -144,21 +152,33 @@ impl Feeder {
     }
 
     async fn read(&mut self) -> Result<Left, StreamError> {
+        self.held.retain(|_, held| !held.messages.is_closed());
         let Some(stream) = self.held.values().next().map(|held| held.stream.clone()) else { return Ok(Left::Done) };
+        // A partition that joins again and again must not keep the others from what is new.
+        let goal = self.held.values().map(|held| held.position).max().unwrap_or(0);
         let position = self.catch_up(&stream).await?;
+        if self.held.is_empty() {
+            return Ok(Left::Done);
+        }
+        let mut reached = position >= goal;
         let mut flow = Flow::open(&stream, position, self.held.keys().copied()).await?;
+        self.check_held(&stream).await?;
         let mut idle_at = Instant::now() + IDLE_MAX;
         loop {
             tokio::select! {
-                order = self.orders.recv() => {
+                order = self.orders.recv(), if reached => {
                     return Ok(order.map_or(Left::Done, |subscription| Left::Joined(Box::new(subscription))));
                 }
                 next = flow.next() => {
-                    let (partition, delivery) = next.ok_or_else(broken_off)?;
+                    let Next::Message(partition, delivery) = next.ok_or_else(broken_off)? else {
+                        return Ok(Left::Swallowed);
+                    };
+                    reached |= delivery.stream_seq >= goal;
                     self.hand_over(partition, delivery).await;
                     idle_at = Instant::now() + IDLE_MAX;
                 }
                 () = sleep_until(idle_at) => {
+                    reached = true;
                     // A message that the client swallowed shows by no gap until another one comes.
                     if !self.waiting(&stream).await?.is_empty() {
                         return Ok(Left::Swallowed);
@@ -177,17 +197,31 @@ impl Feeder {
     async fn catch_up(&mut self, stream: &EventStream) -> Result<u64, StreamError> {
         let last_seq = stream.last_seq().await?;
         let mut waiting = self.waiting(stream).await?;
+        self.check_held(stream).await?;
         let one_by_one = if std::mem::take(&mut self.one_by_one) { ONE_BY_ONE_MAX } else { 0 };
         for _ in 0..one_by_one {
             let Some(partition) = first(&waiting) else { break };
             let Some(delivery) = waiting.remove(&partition) else { break };
             let stream_seq = delivery.stream_seq;
             self.hand_over(partition, delivery).await;
+            if !self.held.contains_key(&partition) {
+                continue;
+            }
             if let Some(next) = stream.message_after(stream_seq, partition).await? {
                 waiting.insert(partition, next);
             }
         }
-        Ok(waiting.values().map(|delivery| delivery.stream_seq - 1).min().unwrap_or(last_seq))
+        Ok(open_behind(last_seq, &waiting))
+    }
+
+    /// Makes sure that the stream has not lost what was handed over.
+    async fn check_held(&self, stream: &EventStream) -> Result<(), StreamError> {
+        let still_held = self.held.values().map(async |held| match held.stored_at {
+            Some(_) => stream.still_holds(held.position, held.stored_at).await,
+            None => Ok(true),
+        });
+        let all = try_join_all(still_held).await?.into_iter().all(|still| still);
+        if all && stream.is_still_there().await? { Ok(()) } else { Err(broken_off()) }
     }
 
     /// The next message of each partition that has one.
@@ -206,15 +240,32 @@ impl Feeder {
         let kib = (delivery.bytes() / 1024 + 1).min(WAITING_KIB_MAX) as u32;
         let Ok(room) = self.room.clone().acquire_many_owned(kib).await else { return };
         held.position = delivery.stream_seq;
-        if held.messages.send(Fed { delivery, _room: room }).await.is_err() {
+        held.stored_at = Some(delivery.stored_at);
+        // A copy: the payload as it came keeps all that was read with it in memory.
+        let delivery = Delivery { payload: Bytes::copy_from_slice(&delivery.payload), ..delivery };
+        if held.messages.send_timeout(Fed { delivery, _room: room }, STALL_MAX).await.is_err() {
+            // It is gone, or does nothing; then it commits what it has, and comes back.
             self.held.remove(&partition);
         }
     }
 }
 
+/// Where to open the flow. The last number was asked for first: what a partition was found not to have lies behind
+/// it, also where another's next message came later.
+fn open_behind(last_seq: u64, waiting: &BTreeMap<u32, Delivery>) -> u64 {
+    waiting.values().map(|delivery| delivery.stream_seq - 1).fold(last_seq, u64::min)
+}
+
 /// The partition whose message comes first in the stream.
 fn first(waiting: &BTreeMap<u32, Delivery>) -> Option<u32> {
     waiting.iter().min_by_key(|(_, delivery)| delivery.stream_seq).map(|(partition, _)| *partition)
+}
+
+/// What a consumer brings.
+enum Next {
+    Message(u32, Delivery),
+    /// A message before this one did not come.
+    Gap,
 }
 
 /// An open consumer.
@@ -243,7 +294,7 @@ impl Flow {
             ack_policy: AckPolicy::None,
             memory_storage: true,
             num_replicas: 1,
-            inactive_threshold: Duration::from_secs(10),
+            inactive_threshold: CONSUMER_KEPT,
             ..Default::default()
         };
         let consumer =
@@ -264,13 +315,12 @@ impl Flow {
         Ok(Self { messages, delivered: 0 })
     }
 
-    /// The next message and its partition, if it is the one that follows. Nothing is lost when the future is
-    /// dropped.
-    async fn next(&mut self) -> Option<(u32, Delivery)> {
+    /// The next message and its partition; none when the flow breaks. Nothing is lost when the future is dropped.
+    async fn next(&mut self) -> Option<Next> {
         let message: jetstream::Message = self.messages.next().await?.ok()?;
         let info = message.info().ok()?;
         if info.consumer_sequence != self.delivered + 1 {
-            return None;
+            return Some(Next::Gap);
         }
         self.delivered += 1;
         let (stream_seq, stored_at) = (info.stream_sequence, info.published.trunc_subsecs(6));
@@ -281,7 +331,7 @@ impl Flow {
             headers: message.headers.as_ref().map(headers).unwrap_or_default(),
             payload: message.message.payload,
         };
-        Some((partition_of(&message.message.subject)?, delivery))
+        Some(Next::Message(partition_of(&message.message.subject)?, delivery))
     }
 }
 
@@ -295,4 +345,27 @@ fn headers(map: &HeaderMap) -> Headers {
 
 fn broken_off() -> StreamError {
     StreamError::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next_at(stream_seq: u64) -> Delivery {
+        Delivery {
+            stream_seq,
+            stored_at: DateTime::UNIX_EPOCH,
+            subject: Bytes::new(),
+            headers: Headers::default(),
+            payload: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn the_flow_is_opened_before_whatever_came_after_the_stream_was_looked_at() {
+        assert_eq!(open_behind(100, &BTreeMap::new()), 100);
+        // 101 came for a partition that had been asked already.
+        assert_eq!(open_behind(100, &BTreeMap::from([(1, next_at(102))])), 100);
+        assert_eq!(open_behind(100, &BTreeMap::from([(1, next_at(90)), (2, next_at(70))])), 69);
+    }
 }

@@ -108,13 +108,13 @@ impl Partition {
         let stream = EventStream::ensure(&self.nats.client()).await?;
         let cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
-        let mut reader =
-            PartitionReader::open(&self.feed, stream.clone(), partition, cursor.stream_seq, after_trouble).await;
+        let opening = PartitionReader::open(&self.feed, stream.clone(), &cursor, after_trouble);
+        let Some(mut reader) = stop.run_until_cancelled(opening).await else { return Ok(()) };
         let mut writer = Writer { partition: self, conn, stream, cursor, ids: Ids::TakenForNew };
         let (mut trim_due, mut count_due) = (Instant::now(), Instant::now());
         loop {
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
-                writer.trim(keep).await?;
+                within(COMMIT_MAX, writer.trim(keep)).await?;
                 trim_due = Instant::now() + TRIM_INTERVAL;
             }
             if Instant::now() >= count_due {
@@ -131,11 +131,12 @@ impl Partition {
                 lost = lost(&mut writer.conn) => return Err(lost.into()),
             }
             // While a partition waits for its turn, its batch grows.
-            let _turn = self.commits.acquire().await;
+            let Some(_turn) = stop.run_until_cancelled(self.commits.acquire()).await else { break };
             writer.commit(&reader.batch()).await?;
             *backoff = Backoff::default();
         }
-        writer.conn.close().await?;
+        drop(reader);
+        within(PING_MAX, writer.conn.close()).await?;
         Ok(())
     }
 

@@ -2,7 +2,10 @@
 
 use tokio::sync::mpsc;
 
-use super::feed::{Fed, Feed};
+use super::{
+    cursor::Cursor,
+    feed::{Fed, Feed},
+};
 use crate::stream::{EventStream, StreamError};
 
 /// The most messages of one batch.
@@ -17,15 +20,9 @@ pub(super) struct PartitionReader {
 }
 
 impl PartitionReader {
-    /// A reader from `position` on; `after_trouble` when the flow broke there before.
-    pub(super) async fn open(
-        feed: &Feed,
-        stream: EventStream,
-        partition: u32,
-        position: u64,
-        after_trouble: bool,
-    ) -> Self {
-        Self { messages: feed.subscribe(stream, partition, position, after_trouble).await, next: None }
+    /// A reader from the cursor on; `after_trouble` when the flow broke there before.
+    pub(super) async fn open(feed: &Feed, stream: EventStream, cursor: &Cursor, after_trouble: bool) -> Self {
+        Self { messages: feed.subscribe(stream, cursor, after_trouble).await, next: None }
     }
 
     /// Waits until there is a message. Nothing is lost when the future is dropped.

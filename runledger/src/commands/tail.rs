@@ -85,6 +85,11 @@ impl Tail {
             for recorded in page.events.iter().filter(|recorded| self.wants(recorded)) {
                 self.print(recorded)?;
             }
+            if page.through <= after {
+                anyhow::bail!(
+                    "the events of org {org_id} behind seq {after} are missing; run `runledger verify --org {org_id}`"
+                );
+            }
             after = page.through;
         }
         Ok(after)
