@@ -38,7 +38,7 @@ use crate::{
 /// How often the service looks for orgs that are behind.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often projections are moved past events that do not concern them: often enough for whoever waits for all of them.
-const PASS_INTERVAL: Duration = Duration::from_millis(200);
+const PASS_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the service waits after a rebuild that failed: it may have cost much.
 const REBUILD_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a worker keeps its connection.

@@ -105,6 +105,9 @@ impl Partition {
             return Ok(());
         }
         self.postgres.ended();
+        // To plan the statements of a small batch takes longer than to run them. A plan that is kept must not read
+        // from end to end what was small when it was made.
+        sqlx::raw_sql("SET plan_cache_mode = auto; SET enable_seqscan = off").execute(&mut conn).await?;
         let stream = EventStream::ensure(&self.nats.client()).await?;
         let cursor = Cursor::load(&mut conn, &stream, partition).await?;
         tracing::debug!(partition, stream_seq = cursor.stream_seq, "reading the partition");
