@@ -62,7 +62,7 @@ pub struct Emit {
     #[arg(long, requires = "restore")]
     unproved: bool,
     /// Restore an org only if the root over its events is this one, as `runledger replay` printed it at the source;
-    /// without ORG=, if it is one of those given [repeatable]
+    /// without ORG=, if it is one of those given; may be given several times
     #[arg(long, value_name = "[ORG=]HEX", requires = "restore")]
     root: Vec<KnownRoot>,
     /// Print JSON, one object; with --restore one an org
