@@ -33,13 +33,14 @@ async fn main() -> std::process::ExitCode {
     }
 }
 
-async fn run(options: Options) -> anyhow::Result<()> {
+async fn run(mut options: Options) -> anyhow::Result<()> {
     if options.lists() {
         print!("{}", cases::list());
         return Ok(());
     }
     let chosen = cases::chosen(&options.rows, options.growth)?;
     anyhow::ensure!(!options.write || options.is_all(), "--write keeps the whole table: measure `all` rows for it");
+    process::build()?;
     let mut arena = Arena::start(options.size()).await?;
     let machine = machine::Machine::look(arena.versions().await?)?;
     let mut results = Results::default();
@@ -53,6 +54,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     arena.stop().await;
+    // What is kept is kept whole.
+    options.write &= failed.is_empty();
     report::give(&options, &machine, &results)?;
     anyhow::ensure!(failed.is_empty(), "these could not be measured: {}", failed.join(", "));
     Ok(())

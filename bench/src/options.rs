@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::workload::EVENTS_PER_RUN;
+use crate::workload::EVENTS_PER_WAVE;
 
 /// Measure runledger against the limits of PostgreSQL and NATS
 #[derive(Parser)]
@@ -61,7 +61,7 @@ impl Options {
     /// How much is to be measured.
     pub fn size(&self) -> Size {
         let (rounds, events) = if self.short { (1, 40_000) } else { (3, 1_000_000) };
-        let events = self.events.unwrap_or(events) / EVENTS_PER_RUN * EVENTS_PER_RUN;
+        let events = (self.events.unwrap_or(events) / EVENTS_PER_WAVE).max(1) * EVENTS_PER_WAVE;
         Size { rounds: self.rounds.unwrap_or(rounds), events, short: self.short }
     }
 }

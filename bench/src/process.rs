@@ -55,8 +55,8 @@ pub async fn run_watched(
     database: &CaseDatabase,
     account: &Account,
 ) -> Result<(Duration, f64)> {
-    let began = Instant::now();
     let all: Vec<&str> = [command].iter().chain(arguments).copied().collect();
+    let began = Instant::now();
     let child = runledger(&all, database, account)?.stdout(Stdio::null()).spawn()?;
     let (mut process, mut peak) = (Process { name: command, child }, 0.0);
     loop {
@@ -76,7 +76,8 @@ pub async fn run(arguments: &[&str], database: &CaseDatabase, account: &Account)
     let began = Instant::now();
     let output = command.stdout(Stdio::piped()).output().await?;
     let took = began.elapsed();
-    ensure!(output.status.success(), "runledger {} ended: {}", arguments.join(" "), output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "runledger {} ended: {}\n{}", arguments.join(" "), output.status, said.trim());
     Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
@@ -92,12 +93,15 @@ fn runledger(arguments: &[&str], database: &CaseDatabase, account: &Account) -> 
     Ok(command)
 }
 
-/// Where the binary is; built first when cargo is at hand, so that it is the one of this checkout.
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
 fn binary() -> Result<&'static PathBuf> {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(binary) = BINARY.get() {
-        return Ok(binary);
-    }
+    BINARY.get().context("the binary is not built yet")
+}
+
+/// Finds the binary; builds it first when cargo is at hand, so that it is the one of this checkout. Before anything
+/// is timed.
+pub fn build() -> Result<()> {
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--package", "runledger", "--bin", "runledger"]);
@@ -112,5 +116,6 @@ fn binary() -> Result<&'static PathBuf> {
     }
     let binary = std::env::current_exe()?.with_file_name("runledger");
     ensure!(binary.exists(), "{} is not there; run `cargo build --release` first", binary.display());
-    Ok(BINARY.get_or_init(|| binary))
+    BINARY.get_or_init(|| binary);
+    Ok(())
 }

@@ -23,6 +23,8 @@ use uuid::{Builder, Uuid};
 pub const ORGS: u64 = 20;
 /// Events of each run.
 pub const EVENTS_PER_RUN: u64 = 20;
+/// Runs go on side by side; after so many events all of them are told whole.
+pub const EVENTS_PER_WAVE: u64 = RUNS_AT_A_TIME * EVENTS_PER_RUN;
 /// Steps of each run: all its events but four are a start or an end of one.
 pub const STEPS_PER_RUN: u64 = 8;
 /// Runs that go on at the same time.

@@ -131,8 +131,11 @@ async fn round(arena: &mut Arena, pace: &Pace, span: Duration) -> Result<Histogr
     let observer = tokio::task::spawn_blocking(move || {
         Observer { runtime, conn, look_interval, waiting: Waiting::new(warm_up)? }.observe(&outstanding)
     });
-    sender.await??;
-    let histogram = observer.await??;
+    let (sent, observed) = (sender.await?, observer.await?);
+    // If the observer has failed, the sender only knows that it is gone.
+    let histogram = observed?;
+    sent?;
+    ensure!(!histogram.is_empty(), "no event was seen, so nothing was measured");
     services.ensure_alive()?;
     services.stop().await?;
     arena.drop(database).await?;
@@ -153,7 +156,6 @@ fn send(
     let messages = workload.events().map(|event| event.map(|event| (event.org_id, message(&event))));
     // Beforehand: at the highest rate there is no time to make them.
     let messages = messages.collect::<Result<Vec<_>>>()?;
-    let count = messages.len();
     let began = Instant::now() + interval;
     for (number, (org_id, (subject, headers, payload))) in messages.into_iter().enumerate() {
         let due = began + interval * number as u32;
@@ -161,7 +163,6 @@ fn send(
         sent.send((org_id, due)).context("the observer has died")?;
         runtime.block_on(account.client.publish_with_headers(subject, headers, payload))?;
     }
-    ensure!(count > 0, "there is nothing to send");
     Ok(())
 }
 

@@ -125,7 +125,7 @@ async fn time_pages(
     tenants: &mut [Tenant],
     (rounds, questions): (u32, usize),
 ) -> Result<Timed> {
-    let mut p99 = Samples::default();
+    let (mut p99, mut found) = (Samples::default(), 0);
     for _ in 0..rounds {
         let mut histogram: Histogram<u64> = new_histogram()?;
         // The first round over the tenants is what a pool of connections has done long ago.
@@ -134,6 +134,7 @@ async fn time_pages(
             let filter = RunFilter { org_id: Some(*org_id), ..filter.clone() };
             let asked = Instant::now();
             let rows = query::run_list(conn, &filter, is_deep.then_some(*deep), PAGE).await?;
+            found += rows.len();
             if question >= ORGS {
                 histogram.saturating_record(asked.elapsed().as_micros() as u64);
             }
@@ -141,6 +142,7 @@ async fn time_pages(
         }
         p99.push(millis(&histogram, 0.99));
     }
+    ensure!(found > 0, "{name}: no run was found, so nothing was measured");
     Ok(Timed { name, p99 })
 }
 

@@ -23,6 +23,8 @@ use crate::{
 /// Works off so many messages of the backlog; gives events a second.
 pub async fn rate(database: &CaseDatabase, backlog: &Backlog, events: u64) -> Result<f64> {
     let mut conn = database.connect().await?;
+    // As everybody has it who sets nothing.
+    conn.execute("SET plan_cache_mode = auto").await?;
     conn.execute(
         "CREATE TABLE naive_event (LIKE ledger.event INCLUDING ALL);
          CREATE TABLE naive_run (LIKE user_workflow_run INCLUDING ALL);
