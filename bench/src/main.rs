@@ -9,6 +9,7 @@ mod cases;
 mod database;
 mod growth;
 mod limits;
+mod long_run;
 mod machine;
 mod measurement;
 mod options;

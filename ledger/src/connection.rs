@@ -129,6 +129,20 @@ pub fn refuses_data(error: &sqlx::Error) -> bool {
         .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
+/// A server that died without a word never answers; what takes so long is taken for that.
+///
+/// # Errors
+/// Those of the work, and an outage when it takes longer than `time_max`.
+pub async fn within<T, E: From<sqlx::Error>>(
+    time_max: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(time_max, work).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)).into()),
+    }
+}
+
 /// How long to wait before the next attempt: doubled from 50 ms up to 2 s.
 #[derive(Debug)]
 pub struct Backoff(Duration);

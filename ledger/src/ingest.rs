@@ -25,13 +25,13 @@ use tokio_util::sync::CancellationToken;
 pub use announce::APPENDED_CHANNEL;
 
 use crate::{
-    connection::{Backoff, Database, Outage},
+    connection::{Backoff, Database, Outage, within},
     nats::Nats,
     stream::{EventStream, StreamError},
 };
 use announce::Announcer;
 use feed::Feed;
-use partition::{Partition, within};
+use partition::Partition;
 
 /// How many partitions commit at the same time.
 const COMMITS_MAX: usize = 4;

@@ -70,6 +70,11 @@ impl StreamError {
         matches!(self, Self::Connect { source, .. } if source.kind() == ConnectErrorKind::ServerParse)
     }
 
+    /// Messages stopped coming in between.
+    pub(crate) fn broken_off() -> Self {
+        Self::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
+    }
+
     fn request(request: &'static str) -> impl Fn(&dyn fmt::Display) -> Self + Copy {
         move |reason| Self::Request { request, reason: reason.to_string() }
     }

@@ -6,21 +6,20 @@
 
 use std::{
     collections::HashSet,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use events::id::OrgId;
 use ledger::{
-    connection::{Backoff, Database, Outage},
+    connection::{Backoff, Database, Outage, within},
     ingest::APPENDED_CHANNEL,
 };
 use metrics::gauge;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgListener, query_scalar};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -310,10 +309,7 @@ impl Projector {
             Some(conn) => conn,
             none => none.insert(self.pool.acquire().await?),
         };
-        let step = self.projections[projection].1.advance(conn, org_id, None, &lookups);
-        // A server that died without a word never answers.
-        let late = |elapsed| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, elapsed)).into();
-        timeout(STEP_MAX, step).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+        within(STEP_MAX, self.projections[projection].1.advance(conn, org_id, None, &lookups)).await
     }
 
     /// Whether the key goes back into the queue.

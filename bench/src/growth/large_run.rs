@@ -5,21 +5,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
-use events::{
-    Event,
-    id::{OrgId, RunId, StepId},
-    payload::{RunStarted, StepCompleted, StepStarted, value::Json},
-};
+use events::id::RunId;
 use ledger::connection::{Database, Role};
 use projector::{
     history::{self, Point},
     query,
 };
-use serde_json::json;
 
 use super::drain::{drain, once, push_costs};
 use crate::{
     arena::Arena,
+    long_run::long_run,
     measurement::{Curve, Results},
     workload::Workload,
 };
@@ -33,7 +29,7 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
         let (org_id, run_id) = (registrations[0].org_id, RunId::generate());
         account.publish(registrations.into_iter().map(Ok)).await?;
         drain(arena, &database, &account, 1, 1).await?;
-        account.publish(run_of(org_id, run_id, size)?.into_iter().map(Ok)).await?;
+        account.publish(long_run(org_id, run_id, size, TimeDelta::milliseconds(1))?.into_iter().map(Ok)).await?;
         let took = drain(arena, &database, &account, size + 1, 1).await?;
         let mut conn = Database::new(&database.url, Role::Reader)?.of_org(org_id).connect().await?;
         let asked = Instant::now();
@@ -75,30 +71,4 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
         results.curves.push(curve);
     }
     Ok(())
-}
-
-/// A start, and steps that begin and end.
-fn run_of(org_id: OrgId, run_id: RunId, events: u64) -> Result<Vec<Event>> {
-    let begun = events::time::cut(events::time::now() - TimeDelta::hours(2));
-    let data = Json::of(&json!({ "screen": "member verified, plan active. ".repeat(24) }))?;
-    let mut step_id = StepId::generate();
-    let mut told = Vec::new();
-    for number in 0..events {
-        let mut event = if number == 0 {
-            Event::new(org_id, run_id.subject(), "/portal-runner", &RunStarted::default())?
-        } else if number % 2 == 1 {
-            step_id = StepId::generate();
-            let step_number = Some(number as i32 / 2 + 1);
-            let input_data = Some(data.clone());
-            let started = StepStarted { step_id, attempt: 0, node_id: None, step_number, input_data, metadata: None };
-            Event::new(org_id, run_id.subject(), "/portal-runner", &started)?
-        } else {
-            let completed = StepCompleted { step_id, attempt: 0, output_data: Some(data.clone()) };
-            Event::new(org_id, run_id.subject(), "/portal-runner", &completed)?
-        };
-        event.occurred_at = begun + TimeDelta::milliseconds(number as i64);
-        event.set_sequence(number as i64 + 1);
-        told.push(event);
-    }
-    Ok(told)
 }

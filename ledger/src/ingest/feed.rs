@@ -162,6 +162,7 @@ impl Feeder {
         }
         let mut reached = position >= goal;
         let mut flow = Flow::open(&stream, position, self.held.keys().copied()).await?;
+        // From here on the consumer ends with the stream. Before, the stream may have been made anew.
         self.check_held(&stream).await?;
         let mut idle_at = Instant::now() + IDLE_MAX;
         loop {
@@ -170,7 +171,7 @@ impl Feeder {
                     return Ok(order.map_or(Left::Done, |subscription| Left::Joined(Box::new(subscription))));
                 }
                 next = flow.next() => {
-                    let Next::Message(partition, delivery) = next.ok_or_else(broken_off)? else {
+                    let Next::Message(partition, delivery) = next.ok_or_else(StreamError::broken_off)? else {
                         return Ok(Left::Swallowed);
                     };
                     reached |= delivery.stream_seq >= goal;
@@ -221,7 +222,7 @@ impl Feeder {
             None => Ok(true),
         });
         let all = try_join_all(still_held).await?.into_iter().all(|still| still);
-        if all && stream.is_still_there().await? { Ok(()) } else { Err(broken_off()) }
+        if all && stream.is_still_there().await? { Ok(()) } else { Err(StreamError::broken_off()) }
     }
 
     /// The next message of each partition that has one.
@@ -299,10 +300,6 @@ impl Flow {
         };
         let consumer =
             stream.jetstream().create_consumer_on_stream(config, STREAM).await.map_err(|error| failed(&error))?;
-        // From here on the consumer ends with the stream. Before, the stream may have been made anew.
-        if !stream.is_still_there().await? {
-            return Err(broken_off());
-        }
         let messages = consumer
             .stream()
             .max_messages_per_batch(FETCH_MESSAGES_MAX)
@@ -341,10 +338,6 @@ fn headers(map: &HeaderMap) -> Headers {
         values.iter().for_each(|value| headers.push_displayed(name, value.as_str().as_bytes()));
     }
     headers
-}
-
-fn broken_off() -> StreamError {
-    StreamError::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     append::{self, AppendError, Ids, Outcome},
-    connection::{Backoff, Database, Outage, is_outage, refuses_data},
+    connection::{Backoff, Database, Outage, is_outage, refuses_data, within},
     dead_letter,
     nats::Nats,
     stream::{Delivery, EventStream},
@@ -300,17 +300,6 @@ async fn lost(conn: &mut PgConnection) -> sqlx::Error {
         if let Err(error) = within(PING_MAX, conn.ping()).await {
             return error;
         }
-    }
-}
-
-/// A server that died without a word never answers; what takes so long is taken for that.
-pub(super) async fn within<T, E: From<sqlx::Error>>(
-    time_max: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    match tokio::time::timeout(time_max, work).await {
-        Ok(result) => result,
-        Err(elapsed) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)).into()),
     }
 }
 

@@ -32,7 +32,7 @@ impl PartitionReader {
     pub(super) async fn ready(&mut self) -> Result<(), StreamError> {
         if self.next.is_none() {
             let next = self.messages.recv().await;
-            self.next = Some(next.ok_or_else(broken_off)?);
+            self.next = Some(next.ok_or_else(StreamError::broken_off)?);
         }
         Ok(())
     }
@@ -48,8 +48,4 @@ impl PartitionReader {
         }
         batch
     }
-}
-
-fn broken_off() -> StreamError {
-    StreamError::Request { request: "deliver messages", reason: "the delivery broke off".to_owned() }
 }
