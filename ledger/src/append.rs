@@ -23,10 +23,14 @@ mod head;
 mod rows;
 
 use head::Head;
+pub use head::Heads;
+pub use rows::Progress;
 pub(crate) use rows::Rows;
 
 /// The type of the event that an org begins with.
 const ORG_REGISTERED: &str = "org.registered";
+/// The SQLSTATE.
+const UNIQUE_VIOLATION: &str = "23505";
 
 /// What became of an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +52,26 @@ pub enum AppendError {
     /// An id that was taken for new is not, or may not be.
     #[error("an event of the batch may repeat an id that the ledger has")]
     NotNew,
+    /// A head is not any more as it was read, or its org has an archive since.
+    #[error("an org's head was written by somebody else meanwhile; try again")]
+    HeadMoved,
+    /// A cursor is not where it was left.
+    #[error("the stream was read by another ledger meanwhile")]
+    Overtaken,
+}
+
+/// What became of a batch, once its transaction is committed.
+pub struct Appended {
+    /// Of each event, in their order.
+    pub outcomes: Vec<Outcome>,
+    heads: BTreeMap<OrgId, Head>,
+}
+
+impl Appended {
+    /// The transaction is committed: the heads stand as they were left.
+    pub fn remember(&mut self, heads: &mut Heads) {
+        heads.remember(std::mem::take(&mut self.heads));
+    }
 }
 
 /// Makes the partitions of orgs that these events register. Before the transaction of [`append`],
@@ -91,41 +115,105 @@ pub async fn append(
     now: DateTime<Utc>,
     ids: Ids,
 ) -> Result<Vec<Outcome>, AppendError> {
-    let mut of_org: BTreeMap<OrgId, Vec<usize>> = BTreeMap::new();
-    for (index, event) in events.iter().enumerate() {
-        of_org.entry(event.org_id).or_default().push(index);
-    }
+    append_read(conn, events, now, ids, &Progress::default()).await.map(|appended| appended.outcomes)
+}
+
+/// [`append`] of what was read from the stream, whose cursors move with it.
+///
+/// # Errors
+/// As [`append`].
+pub async fn append_read(
+    conn: &mut PgConnection,
+    events: &[&Event],
+    now: DateTime<Utc>,
+    ids: Ids,
+    progress: &Progress,
+) -> Result<Appended, AppendError> {
+    let of_org = by_org(events);
     let mut heads = head::lock(conn, &registered(events, &of_org), now).await?;
-    let mut outcomes: Vec<Option<Outcome>> = events.iter().map(|_| None).collect();
-    let mut rows = Rows::default();
+    let mut batch = Batch::of(events, now);
     for (org_id, indices) in of_org {
         let mut writer = OrgWriter::new(org_id, heads.remove(&org_id));
         if ids == Ids::LookedUp || writer.has_archive() {
             writer.look_up(conn, indices.iter().map(|&index| events[index].event_id).collect()).await?;
         }
+        batch.take(writer, indices);
+    }
+    batch.write(conn, ids, progress).await
+}
+
+/// [`append_read`] as a transaction of one statement, behind heads that were left by the last one. None if that cannot
+/// be: a head is not known, an org has an archive, or an event is to be refused. Nothing is written then.
+///
+/// # Errors
+/// As [`append_read`]: [`AppendError::NotNew`], as ids are taken for new, and [`AppendError::HeadMoved`].
+pub async fn append_behind(
+    heads: &Heads,
+    conn: &mut PgConnection,
+    events: &[&Event],
+    now: DateTime<Utc>,
+    progress: &Progress,
+) -> Result<Option<Appended>, AppendError> {
+    let mut batch = Batch::of(events, now);
+    for (org_id, indices) in by_org(events) {
+        let Some(head) = heads.get(org_id).filter(|head| !head.has_archive) else { return Ok(None) };
+        batch.take(OrgWriter::new(org_id, Some(head.clone())), indices);
+    }
+    if batch.outcomes.iter().flatten().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
+        return Ok(None);
+    }
+    batch.write(conn, Ids::TakenForNew, progress).await.map(Some)
+}
+
+/// Where each org's events stand in a batch.
+fn by_org(events: &[&Event]) -> BTreeMap<OrgId, Vec<usize>> {
+    let mut of_org: BTreeMap<OrgId, Vec<usize>> = BTreeMap::new();
+    for (index, event) in events.iter().enumerate() {
+        of_org.entry(event.org_id).or_default().push(index);
+    }
+    of_org
+}
+
+/// A batch whose events get their numbers and hashes, org by org.
+struct Batch<'a, 'e> {
+    events: &'a [&'e Event],
+    now: DateTime<Utc>,
+    outcomes: Vec<Option<Outcome>>,
+    rows: Rows<'e>,
+    /// Those that events were appended behind.
+    heads: BTreeMap<OrgId, Head>,
+}
+
+impl<'a, 'e> Batch<'a, 'e> {
+    fn of(events: &'a [&'e Event], now: DateTime<Utc>) -> Self {
+        let outcomes = events.iter().map(|_| None).collect();
+        Self { events, now, outcomes, rows: Rows::default(), heads: BTreeMap::new() }
+    }
+
+    /// Takes the events of one org.
+    fn take(&mut self, mut writer: OrgWriter<'e>, indices: Vec<usize>) {
         for index in indices {
-            outcomes[index] = Some(writer.take(events[index], &mut rows));
+            self.outcomes[index] = Some(writer.take(self.events[index], self.now, &mut self.rows));
         }
-        heads.extend(writer.into_head());
+        self.heads.extend(writer.into_head());
     }
-    if !head::store(conn, heads).await? && ids == Ids::TakenForNew {
-        return Err(AppendError::NotNew);
+
+    async fn write(mut self, conn: &mut PgConnection, ids: Ids, progress: &Progress) -> Result<Appended, AppendError> {
+        let written = self.rows.write(conn, &mut self.heads, ids == Ids::LookedUp, progress).await;
+        written.map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            Some(UNIQUE_VIOLATION) if ids == Ids::TakenForNew => AppendError::NotNew,
+            Some(rows::HEAD_MOVED) => AppendError::HeadMoved,
+            Some(rows::CURSOR_MOVED) => AppendError::Overtaken,
+            _ => error.into(),
+        })?;
+        Ok(Appended { outcomes: self.outcomes.into_iter().flatten().collect(), heads: self.heads })
     }
-    rows.insert(conn).await.map_err(|error| match is_repetition(&error) {
-        true if ids == Ids::TakenForNew => AppendError::NotNew,
-        _ => error.into(),
-    })?;
-    Ok(outcomes.into_iter().flatten().collect())
 }
 
 /// The orgs of a batch, and whether an event of it registers them.
 fn registered(events: &[&Event], of_org: &BTreeMap<OrgId, Vec<usize>>) -> BTreeMap<OrgId, bool> {
     let registers = |index: &usize| events[*index].event_type == ORG_REGISTERED;
     of_org.iter().map(|(org_id, indices)| (*org_id, indices.iter().any(registers))).collect()
-}
-
-fn is_repetition(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// The first and last seq that each org's part of a batch was appended at.
@@ -184,7 +272,7 @@ impl<'e> OrgWriter<'e> {
         Ok(())
     }
 
-    fn take(&mut self, event: &'e Event, rows: &mut Rows<'e>) -> Outcome {
+    fn take(&mut self, event: &'e Event, now: DateTime<Utc>, rows: &mut Rows<'e>) -> Outcome {
         let Some(head) = &mut self.head else { return Outcome::Refused(unknown_org(self.org_id)) };
         if !head.is_registered_by(event) {
             return Outcome::Refused(unknown_org(self.org_id));
@@ -203,6 +291,7 @@ impl<'e> OrgWriter<'e> {
             Some((seq, false)) => Outcome::Refused(conflict(event, seq)),
             None => {
                 let seq = Seq::new(frontier.size() as i64).next();
+                head.recorded_at = head.recorded_at.max(now);
                 let leaf_hash = merkle::leaf_hash(event, seq, head.recorded_at);
                 frontier.push(leaf_hash);
                 rows.push(event, seq, head.recorded_at, leaf_hash);

@@ -7,19 +7,16 @@
 mod announce;
 mod cursor;
 mod feed;
+mod lane;
 mod lease;
-mod partition;
 mod reader;
 mod second_chance;
+mod writer;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
-use sqlx::PgConnection;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::JoinHandle,
-};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use announce::APPENDED_CHANNEL;
@@ -31,10 +28,8 @@ use crate::{
 };
 use announce::Announcer;
 use feed::Feed;
-use partition::Partition;
+use lane::{LANES, Lane, Wanted};
 
-/// How many partitions commit at the same time.
-const COMMITS_MAX: usize = 4;
 /// How often the sharing of partitions is looked at.
 const SHARES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -79,29 +74,29 @@ impl Ingest {
         register_shared_org(&self.nats.client()).await;
         let announcer = Announcer::start(self.nats.clone(), self.database.clone());
         let org_registered = Arc::new(Notify::new());
+        let feed = Feed::start();
         let second_chances = tokio::spawn(second_chance::run(
             self.database.clone(),
             announcer.clone(),
             org_registered.clone(),
             shutdown.clone(),
         ));
-        let mut holder = Holder {
-            partition: Partition {
-                nats: self.nats.clone(),
-                announcer,
-                org_registered,
-                postgres: self.postgres.clone(),
-                keep: self.keep,
-                feed: Feed::start(),
-                commits: Arc::new(Semaphore::new(COMMITS_MAX)),
-                database: self.database.clone(),
-            },
-            held: HashMap::new(),
-            shutdown: shutdown.clone(),
+        let wanted = Wanted::default();
+        let lane = |number| Lane {
+            number,
+            nats: self.nats.clone(),
+            announcer: announcer.clone(),
+            database: self.database.clone(),
+            postgres: self.postgres.clone(),
+            org_registered: org_registered.clone(),
+            keep: self.keep,
+            feed: feed.clone(),
+            wanted: wanted.clone(),
         };
+        let lanes: JoinSet<()> = (0..LANES).map(|number| lane(number).run(shutdown.clone())).collect();
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
-            match holder.share(&self.database).await {
+            match self.share(&wanted, &shutdown).await {
                 Ok(()) => break,
                 Err(error) => {
                     tracing::debug!(%error, "the partitions cannot be shared at the moment; trying again");
@@ -109,9 +104,24 @@ impl Ingest {
                 }
             }
         }
-        holder.release_all().await;
+        lanes.join_all().await;
         let _ = second_chances.await;
         Ok(())
+    }
+
+    /// Keeps what is wanted a fair share of the partitions. Returns at shutdown.
+    async fn share(&self, wanted: &Wanted, shutdown: &CancellationToken) -> Result<(), sqlx::Error> {
+        let mut conn = self.database.connect().await.inspect_err(|error| self.postgres.began(error))?;
+        lease::join(&mut conn).await?;
+        self.postgres.ended();
+        loop {
+            let shares = within(BALANCE_MAX, lease::shares(&mut conn)).await?;
+            wanted.send_if_modified(|wanted| shares.balance(wanted));
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(SHARES_INTERVAL) => {}
+            }
+        }
     }
 
     /// Waits until the stream is there, and ours. False at shutdown.
@@ -132,60 +142,6 @@ impl Ingest {
                 () = shutdown.cancelled() => return Ok(false),
                 () = backoff.wait() => {}
             }
-        }
-    }
-}
-
-/// The partitions that this process holds.
-struct Holder {
-    partition: Partition,
-    held: HashMap<u32, Held>,
-    shutdown: CancellationToken,
-}
-
-struct Held {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Holder {
-    /// Takes and gives up partitions so that all members hold a fair share. Returns at shutdown.
-    async fn share(&mut self, database: &Database) -> Result<(), sqlx::Error> {
-        let mut conn = database.connect().await.inspect_err(|error| self.partition.postgres.began(error))?;
-        lease::join(&mut conn).await?;
-        self.partition.postgres.ended();
-        loop {
-            within(BALANCE_MAX, self.balance(&mut conn)).await?;
-            tokio::select! {
-                () = self.shutdown.cancelled() => return Ok(()),
-                () = tokio::time::sleep(SHARES_INTERVAL) => {}
-            }
-        }
-    }
-
-    async fn balance(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.held.retain(|_, held| !held.task.is_finished());
-        let shares = lease::shares(conn).await?;
-        let surplus = self.held.len().saturating_sub(shares.fair);
-        for held in self.held.values().take(surplus) {
-            held.stop.cancel();
-        }
-        let wanted = shares.fair.saturating_sub(self.held.len());
-        let free: Vec<u32> = shares.free.into_iter().filter(|partition| !self.held.contains_key(partition)).collect();
-        // Members begin at different places, so that they seldom reach for the same partition.
-        let offset = std::process::id() as usize % free.len().max(1);
-        for &partition in free.iter().cycle().skip(offset).take(wanted.min(free.len())) {
-            let stop = self.shutdown.child_token();
-            let task = tokio::spawn(self.partition.clone().hold(partition, stop.clone()));
-            self.held.insert(partition, Held { stop, task });
-        }
-        Ok(())
-    }
-
-    async fn release_all(self) {
-        for (_, held) in self.held {
-            held.stop.cancel();
-            let _ = held.task.await;
         }
     }
 }

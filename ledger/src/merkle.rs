@@ -73,7 +73,7 @@ pub struct Frontier {
 }
 
 /// A stored frontier that does not fit its size.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("a tree of {size} leaves has {} perfect subtrees, not {roots}", size.count_ones())]
 pub struct MisshapenFrontier {
     size: u64,

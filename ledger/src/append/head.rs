@@ -1,6 +1,7 @@
-//! The heads of a batch's orgs: locked by one statement, stored by another.
+//! Heads: read and locked by one statement for all orgs of a batch, or remembered from the last batch. They are
+//! stored by the statement that writes the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use events::{Event, id::OrgId};
@@ -9,15 +10,21 @@ use sqlx::PgConnection;
 use super::ORG_REGISTERED;
 use crate::merkle::{Frontier, MisshapenFrontier};
 
-/// How far the ledger of an org goes. Its row is locked.
+/// How many heads are remembered at most, of about 1 KiB each.
+const REMEMBERED_MAX: usize = 8_192;
+
+/// How far the ledger of an org goes.
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     /// The Merkle tree, or what is wrong with it: somebody changed the row, and nothing can be appended
     /// behind it.
     pub(super) frontier: Result<Frontier, MisshapenFrontier>,
-    /// When events that are appended now are recorded.
+    /// When the last event was recorded; the next one is not earlier.
     pub(super) recorded_at: DateTime<Utc>,
-    /// Whether some of its events are archived.
+    /// Whether some of its events may be archived.
     pub(super) has_archive: bool,
+    /// The row's `xmin`: whoever writes the row gives it another.
+    pub(super) version: i64,
     /// Whether the org is new, and the event that registers it is still to come.
     awaits_registration: bool,
 }
@@ -37,7 +44,7 @@ pub(super) async fn lock(
     orgs: &BTreeMap<OrgId, bool>,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<OrgId, Head>, sqlx::Error> {
-    let mut heads = lock_existing(conn, orgs.keys().copied().collect(), now).await?;
+    let mut heads = lock_existing(conn, orgs.keys().copied().collect()).await?;
     let missing = |(org_id, registered): &(&OrgId, &bool)| **registered && !heads.contains_key(org_id);
     let new: Vec<OrgId> = orgs.iter().filter(missing).map(|(org_id, _)| *org_id).collect();
     if !new.is_empty() {
@@ -50,7 +57,7 @@ pub(super) async fn lock(
         )
         .execute(&mut *conn)
         .await?;
-        for (org_id, mut head) in lock_existing(conn, new, now).await? {
+        for (org_id, mut head) in lock_existing(conn, new).await? {
             head.awaits_registration = head.frontier.as_ref().is_ok_and(|frontier| frontier.size() == 0);
             heads.insert(org_id, head);
         }
@@ -58,13 +65,9 @@ pub(super) async fn lock(
     Ok(heads)
 }
 
-async fn lock_existing(
-    conn: &mut PgConnection,
-    orgs: Vec<OrgId>,
-    now: DateTime<Utc>,
-) -> Result<BTreeMap<OrgId, Head>, sqlx::Error> {
+async fn lock_existing(conn: &mut PgConnection, orgs: Vec<OrgId>) -> Result<BTreeMap<OrgId, Head>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT org_id AS "org_id: OrgId", size, frontier, updated_at,
+        r#"SELECT org_id AS "org_id: OrgId", size, frontier, updated_at, xmin::text::bigint AS "version!",
                   EXISTS (SELECT FROM ledger.archive WHERE archive.org_id = head.org_id) AS "has_archive!"
            FROM ledger.head WHERE org_id = ANY($1) ORDER BY org_id FOR UPDATE OF head"#,
         &orgs as &[OrgId]
@@ -72,38 +75,38 @@ async fn lock_existing(
     .fetch_all(conn)
     .await?;
     let heads = rows.into_iter().map(|row| {
-        let frontier = Frontier::restore(row.size as u64, &row.frontier);
-        let recorded_at = now.max(row.updated_at);
-        (row.org_id, Head { frontier, recorded_at, has_archive: row.has_archive, awaits_registration: false })
+        let head = Head {
+            frontier: Frontier::restore(row.size as u64, &row.frontier),
+            recorded_at: row.updated_at,
+            has_archive: row.has_archive,
+            version: row.version,
+            awaits_registration: false,
+        };
+        (row.org_id, head)
     });
     Ok(heads.collect())
 }
 
-/// Stores the heads that events were appended behind. False if an org has an archive that it had not when
-/// its head was read; its events are dropped only by who has locked the head.
-pub(super) async fn store(conn: &mut PgConnection, heads: BTreeMap<OrgId, Head>) -> Result<bool, sqlx::Error> {
-    let (mut orgs, mut sizes, mut frontiers, mut roots, mut updated_ats) = (vec![], vec![], vec![], vec![], vec![]);
-    for (org_id, head) in &heads {
-        let Ok(frontier) = &head.frontier else { continue };
-        orgs.push(*org_id);
-        sizes.push(frontier.size() as i64);
-        frontiers.push(frontier.roots().concat());
-        roots.push(frontier.root().to_vec());
-        updated_ats.push(head.recorded_at);
+/// The heads of orgs as a writer left them: for as long as nobody else writes them, there is no need to read them.
+#[derive(Debug, Default)]
+pub struct Heads(HashMap<OrgId, Head>);
+
+impl Heads {
+    /// The head of an org as it was left, if it is known and well.
+    pub(super) fn get(&self, org_id: OrgId) -> Option<&Head> {
+        self.0.get(&org_id).filter(|head| head.frontier.is_ok())
     }
-    if orgs.is_empty() {
-        return Ok(true);
+
+    /// Notes heads that were committed.
+    pub(super) fn remember(&mut self, heads: BTreeMap<OrgId, Head>) {
+        if self.0.len() + heads.len() > REMEMBERED_MAX {
+            self.forget();
+        }
+        self.0.extend(heads);
     }
-    let archived = sqlx::query_file_scalar!(
-        "src/append/store_heads.sql",
-        &orgs as &[OrgId],
-        &sizes,
-        &frontiers,
-        &roots,
-        &updated_ats
-    )
-    .fetch_all(conn)
-    .await?;
-    let archived: Vec<OrgId> = archived.into_iter().flatten().collect();
-    Ok(archived.iter().all(|org_id| heads[org_id].has_archive))
+
+    /// Forgets all: somebody else has written one of them.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
 }

@@ -1,5 +1,7 @@
-//! The rows of a batch of events, and the one statement that inserts them. Used by [`super::append`] and by
+//! What a batch changes, by column, and the one statement that writes it. Used by [`super`] and by
 //! [`crate::restore`].
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use events::{
@@ -8,9 +10,15 @@ use events::{
 };
 use sqlx::PgConnection;
 
+use super::head::Head;
 use crate::merkle::Hash;
 
-/// Rows of `ledger.event`, by column, for one INSERT.
+/// The SQLSTATE with which the statement refuses to store a head that is not as it was read.
+pub const HEAD_MOVED: &str = "RL001";
+/// And to move a cursor that is not where it was left.
+pub const CURSOR_MOVED: &str = "RL002";
+
+/// Rows of `ledger.event`, by column.
 #[derive(Default)]
 pub struct Rows<'e> {
     org_ids: Vec<OrgId>,
@@ -28,6 +36,23 @@ pub struct Rows<'e> {
     traceparents: Vec<Option<&'e str>>,
     extensions: Vec<Option<&'e str>>,
     data: Vec<&'e str>,
+}
+
+/// Cursors of the stream that move behind what is written; none when it came another way.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The stream.
+    pub stream: &'static str,
+    /// When it was made.
+    pub stream_created_at: DateTime<Utc>,
+    /// The partitions that were read.
+    pub partitions: Vec<i32>,
+    /// Where their cursors stand.
+    pub before: Vec<i64>,
+    /// Where they will: the number of the last message of each …
+    pub stream_seqs: Vec<i64>,
+    /// … and when it was stored.
+    pub message_ats: Vec<DateTime<Utc>>,
 }
 
 impl<'e> Rows<'e> {
@@ -49,13 +74,40 @@ impl<'e> Rows<'e> {
         self.data.push(&event.data);
     }
 
+    /// Writes the rows and nothing else.
     pub async fn insert(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if self.seqs.is_empty() {
-            return Ok(());
-        }
+        self.write(conn, &mut BTreeMap::new(), true, &Progress::default()).await
+    }
+
+    /// Writes the rows, stores the heads and moves the cursors; all of it, or nothing and an error. The heads
+    /// have their new versions then.
+    ///
+    /// `looked_up` says whether the ids of all orgs were looked for among the archived events too, not only those of
+    /// orgs that are known to have an archive.
+    pub(super) async fn write(
+        &self,
+        conn: &mut PgConnection,
+        heads: &mut BTreeMap<OrgId, Head>,
+        looked_up: bool,
+        progress: &Progress,
+    ) -> Result<(), sqlx::Error> {
         let leaf_hashes: Vec<&[u8]> = self.leaf_hashes.iter().map(Hash::as_slice).collect();
-        sqlx::query_file!(
-            "src/append/insert.sql",
+        let heads_of = HeadColumns::of(heads, looked_up);
+        let written = sqlx::query_file!(
+            "src/append/write.sql",
+            &heads_of.org_ids as &[OrgId],
+            &heads_of.versions,
+            &heads_of.looked_up,
+            &heads_of.sizes,
+            &heads_of.frontiers,
+            &heads_of.roots,
+            &heads_of.updated_ats,
+            progress.stream,
+            progress.stream_created_at,
+            &progress.partitions,
+            &progress.before,
+            &progress.stream_seqs,
+            &progress.message_ats,
             &self.org_ids as &[OrgId],
             &self.event_ids as &[EventId],
             &self.subject_ids as &[SubjectId],
@@ -71,9 +123,40 @@ impl<'e> Rows<'e> {
             &self.traceparents as &[Option<&str>],
             &self.extensions as &[Option<&str>],
             &self.data as &[&str]
-        )
-        .execute(conn)
-        .await?;
+        );
+        let written = written.fetch_one(conn).await?;
+        for (org_id, version) in written.org_ids.iter().zip(written.versions) {
+            heads.entry(*org_id).and_modify(|head| head.version = version);
+        }
         Ok(())
+    }
+}
+
+/// Heads, by column.
+#[derive(Default)]
+struct HeadColumns {
+    org_ids: Vec<OrgId>,
+    versions: Vec<i64>,
+    looked_up: Vec<bool>,
+    sizes: Vec<i64>,
+    frontiers: Vec<Vec<u8>>,
+    roots: Vec<Vec<u8>>,
+    updated_ats: Vec<DateTime<Utc>>,
+}
+
+impl HeadColumns {
+    fn of(heads: &BTreeMap<OrgId, Head>, looked_up: bool) -> Self {
+        let mut columns = Self::default();
+        for (org_id, head) in heads {
+            let Ok(frontier) = &head.frontier else { continue };
+            columns.org_ids.push(*org_id);
+            columns.versions.push(head.version);
+            columns.looked_up.push(looked_up || head.has_archive);
+            columns.sizes.push(frontier.size() as i64);
+            columns.frontiers.push(frontier.roots().concat());
+            columns.roots.push(frontier.root().to_vec());
+            columns.updated_ats.push(head.recorded_at);
+        }
+        columns
     }
 }

@@ -72,14 +72,10 @@ impl Cursor {
         self.message_at.filter(|_| self.stream_seq > self.trimmed_seq)
     }
 
-    /// Moves behind a delivery, in the transaction that `conn` is in.
-    pub(super) async fn advance(
-        &mut self,
-        conn: &mut PgConnection,
-        stream: &EventStream,
-        to: &Delivery,
-    ) -> Result<(), IngestError> {
-        self.move_to(conn, stream, to.stream_seq, Some(to.stored_at)).await
+    /// The message that was read last is committed, with all before it.
+    pub(super) fn moved_behind(&mut self, read: &Delivery) {
+        self.stream_seq = read.stream_seq;
+        self.message_at = Some(read.stored_at);
     }
 
     async fn move_to(

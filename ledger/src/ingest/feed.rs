@@ -56,6 +56,7 @@ pub(super) struct Feed {
 
 /// A message that counts against the bound until it is dropped.
 pub(super) struct Fed {
+    pub(super) partition: u32,
     pub(super) delivery: Delivery,
     _room: OwnedSemaphorePermit,
 }
@@ -244,7 +245,7 @@ impl Feeder {
         held.stored_at = Some(delivery.stored_at);
         // A copy: the payload as it came keeps all that was read with it in memory.
         let delivery = Delivery { payload: Bytes::copy_from_slice(&delivery.payload), ..delivery };
-        if held.messages.send_timeout(Fed { delivery, _room: room }, STALL_MAX).await.is_err() {
+        if held.messages.send_timeout(Fed { partition, delivery, _room: room }, STALL_MAX).await.is_err() {
             // It is gone, or does nothing; then it commits what it has, and comes back.
             self.held.remove(&partition);
         }

@@ -28,6 +28,22 @@ pub(super) struct Shares {
     pub(super) free: Vec<u32>,
 }
 
+impl Shares {
+    /// Gives up wanted partitions beyond the fair share, or wants free ones up to it. Says whether that changed
+    /// anything.
+    pub(super) fn balance(&self, wanted: &mut BTreeSet<u32>) -> bool {
+        let before = wanted.len();
+        while wanted.len() > self.fair {
+            wanted.pop_last();
+        }
+        let free: Vec<u32> = self.free.iter().copied().filter(|partition| !wanted.contains(partition)).collect();
+        // Members begin at different places, so that they seldom reach for the same partition.
+        let offset = std::process::id() as usize % free.len().max(1);
+        wanted.extend(free.iter().cycle().skip(offset).take(free.len()).take(self.fair.saturating_sub(wanted.len())));
+        wanted.len() != before
+    }
+}
+
 pub(super) async fn shares(conn: &mut PgConnection) -> Result<Shares, sqlx::Error> {
     let locks = sqlx::query!(
         r#"SELECT classid::bigint::int AS "class!", objid::bigint AS "object!" FROM pg_locks
@@ -52,4 +68,10 @@ pub(super) async fn take(conn: &mut PgConnection, partition: u32) -> Result<bool
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1, $2) AS "taken!""#, LEASE, partition as i32)
         .fetch_one(conn)
         .await
+}
+
+/// Gives the lease of a partition up.
+pub(super) async fn give_up(conn: &mut PgConnection, partition: u32) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!("SELECT pg_advisory_unlock($1, $2)", LEASE, partition as i32).fetch_one(conn).await?;
+    Ok(())
 }
