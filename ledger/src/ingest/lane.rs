@@ -101,7 +101,9 @@ impl Lane {
         loop {
             wanted.mark_unchanged();
             let Some(shared) = stop.run_until_cancelled(held.share(self)).await else { break };
-            shared?;
+            if shared? {
+                (trim_due, count_due) = (Instant::now(), Instant::now());
+            }
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
                 within(TRIM_MAX, held.trim(keep)).await?;
                 trim_due = Instant::now() + TRIM_INTERVAL;
@@ -151,20 +153,21 @@ struct Held {
 }
 
 impl Held {
-    /// Gives up partitions that are not wanted any more, and takes those that are.
-    async fn share(&mut self, lane: &Lane) -> Result<(), IngestError> {
+    /// Gives up partitions that are not wanted any more, and takes those that are. Says whether it took any.
+    async fn share(&mut self, lane: &Lane) -> Result<bool, IngestError> {
         let wanted = lane.wanted_here();
         let unwanted: Vec<u32> =
             self.writer.cursors.keys().copied().filter(|partition| !wanted.contains(partition)).collect();
         for partition in unwanted {
             self.give_up(partition).await?;
         }
+        let held = self.writer.cursors.len();
         for partition in wanted {
             if !self.writer.cursors.contains_key(&partition) {
                 self.take(lane, partition).await?;
             }
         }
-        Ok(())
+        Ok(self.writer.cursors.len() > held)
     }
 
     async fn take(&mut self, lane: &Lane, partition: u32) -> Result<(), IngestError> {
