@@ -1,5 +1,7 @@
 //! From the stream to the read models: orgs, users, runs, poison events, faults, late comers.
 
+mod together;
+
 use events::{
     emitter::EmitError,
     id::{OrgId, StepId},

@@ -65,6 +65,13 @@ pub struct Page {
     pub through: Seq,
 }
 
+impl Page {
+    /// How many bytes of payload it holds.
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(|recorded| recorded.event.data.len()).sum()
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     /// Up to here the archive alone has the org's events.

@@ -1,38 +1,45 @@
-//! One step of one projection for one org: claim the checkpoint, read what comes after it, fold,
-//! write the rows, move the checkpoint, all in one transaction.
+//! One step of one projection for some orgs: claim their checkpoints, read what comes after them, fold,
+//! write the rows, move the checkpoints, all in one transaction.
 //!
 //! A row is the fold of its subject's events up to the checkpoint and nothing else, and the two
 //! become visible together. What fails is rolled back and done again; nothing is skipped but what
-//! is recorded in `ledger.parked`. Called by `service`.
+//! is recorded in `ledger.parked`. A transaction costs more than what it holds, so orgs share it; as soon as
+//! one of them is in trouble, nothing is done, and the caller lets each make its step by itself. Called by `service`.
+
+mod trial;
+mod turn;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use events::{
-    RecordedEvent, Refusal,
+    Refusal,
     id::{OrgId, Seq, SubjectId},
 };
 use futures::future::BoxFuture;
 use ledger::{
     connection,
-    read::{self, Limit, Page, ReadError},
+    read::{self, Limit, ReadError},
 };
 use metrics::{counter, histogram};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqlStr};
 
 use crate::{
-    batch::{Batch, FoldError},
+    batch::{Batch, FoldError, Output},
     cache::StateCache,
     checkpoint::{self, Claim, Version},
     generation::{PAUSE, Target},
     parked::{self, Parked},
-    projection::{Content, FoldEvent, Lookups, Projection},
+    passing::Stretch,
+    projection::{Lookups, Projection},
 };
+use trial::Trials;
+use turn::{Reading, Turn};
 
-/// A batch ends after so many events …
+/// A step takes so many events, of all its orgs together …
 const BATCH_EVENTS_MAX: i64 = 2_000;
 /// … or so many bytes of payload.
 const BATCH_BYTES_MAX: usize = 4 << 20;
@@ -49,11 +56,13 @@ fn begin(projection: &str) -> SqlStr {
     AssertSqlSafe(format!("BEGIN; SET LOCAL synchronous_commit = off; {PLANS_KEPT}; {pause}")).into_sql_str()
 }
 
-/// How a step ended.
+/// How a step ended for an org.
 #[derive(Debug)]
 pub enum Step {
     /// There may be more to do.
     Moved,
+    /// The others had enough for one step.
+    Left,
     /// The org is folded up to the ledger's head.
     CaughtUp,
     /// Another process has the org.
@@ -67,6 +76,24 @@ pub enum Step {
     },
 }
 
+/// What a step was for an org.
+#[derive(Debug)]
+pub struct Stepped {
+    /// The org.
+    pub org_id: OrgId,
+    /// How it ended.
+    pub step: Step,
+    /// What was read and folded, if that was the events of every family.
+    pub read: Option<Stretch>,
+}
+
+impl Stepped {
+    /// Nothing has moved.
+    fn still(org_id: OrgId, step: Step) -> Self {
+        Self { org_id, step, read: None }
+    }
+}
+
 /// Why a step could not be made. Nothing has changed; it is to be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -76,6 +103,9 @@ pub enum StepError {
     /// PostgreSQL failed.
     #[error("PostgreSQL failed while events were folded: {0}")]
     Database(#[from] sqlx::Error),
+    /// One of several orgs is in trouble. Each is to make its step by itself.
+    #[error("the orgs cannot make this step together")]
+    Together,
     /// Even the row without the event that PostgreSQL refused is refused.
     #[error("PostgreSQL refuses the rows of the event at seq {seq}, also without that event: {error}")]
     Refused {
@@ -97,14 +127,18 @@ impl StepError {
 
 /// A projection at work, whichever it is.
 pub trait Advance: Send + Sync {
-    /// Makes a step for this org, up to `limit` if there is one.
+    /// Makes a step for these orgs, which come in the order in which they have waited, each up to `limit` if there is
+    /// one. Says how it ended for each of them.
     fn advance<'a>(
         &'a self,
         conn: &'a mut PgConnection,
-        org_id: OrgId,
+        orgs: &'a [OrgId],
         limit: Option<Seq>,
         lookups: &'a Lookups,
-    ) -> BoxFuture<'a, Result<Step, StepError>>;
+    ) -> BoxFuture<'a, Result<Vec<Stepped>, StepError>>;
+
+    /// The checkpoint of an org went past events that do not concern the projection.
+    fn passed(&self, org_id: OrgId, from: Seq, to: Seq);
 }
 
 /// A projection at work: its cached states and what it has learnt about batches.
@@ -113,67 +147,42 @@ pub struct Folder<P> {
     cache: StateCache<P>,
     /// Orgs whose checkpoint is known to exist.
     known: Mutex<HashSet<OrgId>>,
-    /// Orgs in which PostgreSQL has refused rows a short while ago.
-    trials: Mutex<HashMap<OrgId, Trial>>,
-}
-
-/// The search for the event that makes PostgreSQL refuse rows: batches are halved until it is alone,
-/// parked then, and batches grow again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Trial {
-    events_max: i64,
-    culprit: Option<(Seq, String)>,
-}
-
-impl Default for Trial {
-    fn default() -> Self {
-        Self { events_max: BATCH_EVENTS_MAX, culprit: None }
-    }
-}
-
-impl Trial {
-    /// The event to park. It comes first in the page, or another process has gone past it meanwhile
-    /// and what is refused now is another event's fault.
-    fn culprit_in(self, page: &Page) -> Option<(Seq, String)> {
-        let first = page.events.first()?.seq;
-        self.culprit.filter(|(seq, _)| *seq == first)
-    }
+    trials: Trials,
 }
 
 /// What a step's transaction has done.
-enum Outcome<P> {
-    /// Something that is to be committed.
-    Folded(Folded<P>),
-    /// Nothing, and so the step ends.
-    Nothing(Step),
+struct Done<P> {
+    /// What only needs to be committed.
+    folded: Vec<Folded<P>>,
+    /// How the step ends for orgs that do not move.
+    others: Vec<Stepped>,
 }
 
-/// A batch that only needs to be committed.
+/// An org's part of what is to be committed.
 struct Folded<P> {
+    org_id: OrgId,
     events: usize,
     through: Seq,
     /// Whether that was all there is.
     whole: bool,
     parked: Vec<Parked>,
+    read: Option<Stretch>,
     states: Vec<(SubjectId, P)>,
-}
-
-/// A batch as it was read, up to the first event that this version cannot know.
-struct Reading<'a> {
-    events: Vec<(&'a RecordedEvent, FoldEvent<'a>)>,
-    through: Seq,
-    stop: Option<(Seq, Refusal)>,
 }
 
 impl<P: Projection> Advance for Folder<P> {
     fn advance<'a>(
         &'a self,
         conn: &'a mut PgConnection,
-        org_id: OrgId,
+        orgs: &'a [OrgId],
         limit: Option<Seq>,
         lookups: &'a Lookups,
-    ) -> BoxFuture<'a, Result<Step, StepError>> {
-        Box::pin(self.step(conn, org_id, limit, lookups))
+    ) -> BoxFuture<'a, Result<Vec<Stepped>, StepError>> {
+        Box::pin(self.step(conn, orgs, limit, lookups))
+    }
+
+    fn passed(&self, org_id: OrgId, from: Seq, to: Seq) {
+        self.cache.pass(org_id, from, to);
     }
 }
 
@@ -182,61 +191,99 @@ impl<P: Projection> Folder<P> {
 
     /// A projection at work on these tables, whose cache takes about so many bytes.
     pub fn new(target: Target, cache_bytes_max: usize) -> Self {
-        Self { target, cache: StateCache::new(cache_bytes_max), known: Mutex::default(), trials: Mutex::default() }
+        Self { target, cache: StateCache::new(cache_bytes_max), known: Mutex::default(), trials: Trials::default() }
     }
 
     async fn step(
         &self,
         conn: &mut PgConnection,
-        org_id: OrgId,
+        orgs: &[OrgId],
         limit: Option<Seq>,
         lookups: &Lookups,
-    ) -> Result<Step, StepError> {
+    ) -> Result<Vec<Stepped>, StepError> {
         let started = Instant::now();
-        if !lock(&self.known).contains(&org_id) {
-            checkpoint::create(conn, Self::VERSION, self.target, org_id).await?;
-            lock(&self.known).insert(org_id);
+        for &org_id in orgs {
+            if !lock(&self.known).contains(&org_id) {
+                checkpoint::create(conn, Self::VERSION, self.target, org_id).await?;
+                lock(&self.known).insert(org_id);
+            }
         }
         let mut tx = conn.begin_with(begin(P::NAME)).await?;
-        match self.fold_next(&mut tx, org_id, limit, lookups).await? {
-            Outcome::Folded(folded) => {
-                tx.commit().await?;
-                folded.report(org_id, started);
-                self.cache.commit(org_id, folded.through, folded.states);
-                self.widen(org_id);
-                Ok(if folded.whole { Step::CaughtUp } else { Step::Moved })
-            }
-            Outcome::Nothing(step) => {
-                // Not left to the drop: whoever comes next must find the checkpoint unlocked.
+        let done = match self.fold_next(&mut tx, orgs, limit, lookups).await {
+            Ok(done) if !done.folded.is_empty() => tx.commit().await.map(|()| done)?,
+            nothing => {
+                // Not left to the drop: whoever comes next must find the checkpoints unlocked.
                 tx.rollback().await?;
-                if matches!(step, Step::TakenByAnother) {
-                    // Other tables may serve by now, in which the org has no checkpoint yet.
-                    lock(&self.known).remove(&org_id);
-                }
-                Ok(step)
+                nothing?
             }
+        };
+        let mut steps = done.others;
+        for folded in done.folded {
+            folded.report(started);
+            let step = if folded.whole { Step::CaughtUp } else { Step::Moved };
+            steps.push(Stepped { org_id: folded.org_id, step, read: folded.read });
+            self.cache.commit(folded.org_id, folded.through, folded.states);
+            self.trials.widen(folded.org_id);
         }
+        Ok(steps)
     }
 
-    /// Claims the org and folds what comes next; the commit is the caller's.
+    /// Claims the orgs and folds what comes next; the commit is the caller's.
     async fn fold_next(
         &self,
         tx: &mut PgConnection,
-        org_id: OrgId,
+        orgs: &[OrgId],
         limit: Option<Seq>,
         lookups: &Lookups,
-    ) -> Result<Outcome<P>, StepError> {
-        let left_at = self.cache.checkpoint(org_id);
-        let claim = checkpoint::claim(tx, Self::VERSION, self.target, org_id, left_at).await?;
-        let Some(Claim { seq: after, generation }) = claim else {
-            return Ok(Outcome::Nothing(Step::TakenByAnother));
+    ) -> Result<Done<P>, StepError> {
+        let left_at: Vec<_> = orgs.iter().map(|&org_id| (org_id, self.cache.checkpoint(org_id))).collect();
+        let claimed = checkpoint::claim(tx, Self::VERSION, self.target, &left_at).await?;
+        let (mut turns, mut others) = (Vec::new(), Vec::new());
+        let mut room = Limit { events_max: BATCH_EVENTS_MAX, bytes_max: BATCH_BYTES_MAX };
+        for &org_id in orgs {
+            let Some(&claim) = claimed.get(&org_id) else {
+                // Other tables may serve by now, in which the org has no checkpoint yet.
+                lock(&self.known).remove(&org_id);
+                others.push(Stepped::still(org_id, Step::TakenByAnother));
+                continue;
+            };
+            if room.events_max == 0 || room.bytes_max == 0 {
+                others.push(Stepped::still(org_id, Step::Left));
+                continue;
+            }
+            self.cache.begin(org_id, claim.generation, claim.seq);
+            let turn = self.read(tx, org_id, claim, limit, room).await?;
+            room.events_max -= turn.page.events.len() as i64;
+            room.bytes_max = room.bytes_max.saturating_sub(turn.page.bytes());
+            turns.push(turn);
+        }
+        let mut done = match self.fold(tx, &turns, lookups).await {
+            Err(FoldError::Refused(_) | FoldError::Unknown { .. }) if turns.len() > 1 => {
+                return Err(StepError::Together);
+            }
+            Err(FoldError::Refused(error)) => self.refused(&turns, error)?,
+            Err(FoldError::Unknown { seq, refusal }) => Done::nothing(&turns, Step::Stopped { seq, refusal }),
+            Err(FoldError::Read(error)) => return Err(error.into()),
+            Err(FoldError::Database(error)) => return Err(error.into()),
+            Ok(done) => done,
         };
-        self.cache.begin(org_id, generation, after);
-        let trial = lock(&self.trials).get(&org_id).cloned().unwrap_or_default();
-        let events_max = trial.events_max;
-        let size = Limit { events_max, bytes_max: BATCH_BYTES_MAX };
-        let mut page = read::events_after(tx, org_id, after, P::FAMILIES, size).await?;
-        let mut whole = is_whole(&page, size);
+        done.others.extend(others);
+        Ok(done)
+    }
+
+    /// Reads what comes next in an org.
+    async fn read(
+        &self,
+        tx: &mut PgConnection,
+        org_id: OrgId,
+        Claim { seq: after, generation }: Claim,
+        limit: Option<Seq>,
+        room: Limit,
+    ) -> Result<Turn, StepError> {
+        let trial = self.trials.of(org_id);
+        let room = Limit { events_max: trial.events_max.min(room.events_max), ..room };
+        let mut page = read::events_after(tx, org_id, after, P::FAMILIES, room).await?;
+        let mut whole = (page.events.len() as i64) < room.events_max && page.bytes() < room.bytes_max;
         if let Some(limit) = limit
             && page.through > limit
         {
@@ -245,93 +292,60 @@ impl<P: Projection> Folder<P> {
             whole = true;
         }
         let culprit = trial.culprit_in(&page);
-        let reading = Reading::of::<P>(&page, after, culprit.as_ref());
-        if reading.through == after {
-            let stopped = reading.stop.map(|(seq, refusal)| Step::Stopped { seq, refusal });
-            return Ok(Outcome::Nothing(stopped.unwrap_or(Step::CaughtUp)));
-        }
-        let parked = reading.parked();
-        parked::park(tx, Self::VERSION, generation, org_id, &parked).await?;
-        let (events, through) = (reading.events.len(), reading.through);
-        let whole = whole && reading.stop.is_none();
-        let mut batch = Batch::<P>::new(generation, org_id, after, lookups, &self.cache);
-        match batch.fold(tx, reading.events).await {
-            Ok(()) => {}
-            Err(FoldError::Refused(error)) => return self.narrow_down(org_id, &page, culprit.is_some(), error),
-            Err(FoldError::Unknown { seq, refusal }) => return Ok(Outcome::Nothing(Step::Stopped { seq, refusal })),
-            Err(FoldError::Read(error)) => return Err(error.into()),
-            Err(FoldError::Database(error)) => return Err(error.into()),
-        }
-        checkpoint::advance(tx, Self::VERSION, generation, org_id, through).await?;
-        Ok(Outcome::Folded(Folded { events, through, whole, parked, states: batch.into_states() }))
+        Ok(Turn { org_id, generation, after, page, whole, culprit })
     }
 
-    /// PostgreSQL refused the rows of this page: half of it is tried next, or, if it is a single
-    /// event, that event is parked.
-    fn narrow_down(
-        &self,
-        org_id: OrgId,
-        page: &Page,
-        was_parking: bool,
-        error: sqlx::Error,
-    ) -> Result<Outcome<P>, StepError> {
-        let first = page.events.first().map_or(page.through, |event| event.seq);
-        if was_parking {
-            return Err(StepError::Refused { seq: first, error });
+    /// Folds what was read, writes rows and checkpoints.
+    async fn fold(&self, tx: &mut PgConnection, turns: &[Turn], lookups: &Lookups) -> Result<Done<P>, FoldError> {
+        let (mut folded, mut others) = (Vec::new(), Vec::new());
+        let mut output = Output::default();
+        for turn in turns {
+            let Turn { org_id, generation, after, .. } = *turn;
+            let reading = Reading::of::<P>(turn);
+            if reading.through == after {
+                others.push(Stepped::still(org_id, reading.into_end()));
+                continue;
+            }
+            let parked = reading.parked();
+            parked::park(tx, Self::VERSION, generation, org_id, &parked).await?;
+            let (events, through, whole) = (reading.events.len(), reading.through, reading.whole);
+            let read = P::FAMILIES.is_empty().then(|| reading.stretch(after));
+            let mut batch = Batch::new(generation, org_id, after, lookups, &self.cache, &mut output);
+            batch.fold(tx, reading.events).await?;
+            folded.push(Folded { org_id, events, through, whole, parked, read, states: batch.into_states() });
         }
-        let culprit = (page.events.len() <= 1).then(|| (first, format!("PostgreSQL refuses the row: {error}")));
-        let events_max = (page.events.len() as i64 / 2).max(1);
-        lock(&self.trials).insert(org_id, Trial { events_max, culprit });
-        Ok(Outcome::Nothing(Step::Moved))
+        output.write(tx).await?;
+        if let Some(turn) = turns.first() {
+            let moved: Vec<_> = folded.iter().map(|folded| (folded.org_id, folded.through)).collect();
+            checkpoint::advance(tx, Self::VERSION, turn.generation, &moved).await?;
+        }
+        Ok(Done { folded, others })
     }
 
-    /// A batch went well: the next one may be twice as large.
-    fn widen(&self, org_id: OrgId) {
-        let mut trials = lock(&self.trials);
-        if let Some(trial) = trials.remove(&org_id)
-            && trial.events_max * 2 < BATCH_EVENTS_MAX
-        {
-            trials.insert(org_id, Trial { events_max: trial.events_max * 2, culprit: None });
+    /// PostgreSQL refused the rows of the only org of this step.
+    fn refused(&self, turns: &[Turn], error: sqlx::Error) -> Result<Done<P>, StepError> {
+        for Turn { org_id, page, culprit, .. } in turns {
+            if culprit.is_some() {
+                let seq = page.events.first().map_or(page.through, |event| event.seq);
+                return Err(StepError::Refused { seq, error });
+            }
+            self.trials.narrow_down(*org_id, page, &error);
         }
+        Ok(Done::nothing(turns, Step::Moved))
     }
 }
 
-impl<'a> Reading<'a> {
-    fn of<P: Projection>(page: &'a Page, after: Seq, culprit: Option<&(Seq, String)>) -> Self {
-        let mut reading = Self { events: Vec::with_capacity(page.events.len()), through: page.through, stop: None };
-        for recorded in &page.events {
-            if let Some((seq, reason)) = culprit
-                && *seq == recorded.seq
-            {
-                reading.events.push((recorded, FoldEvent::unfoldable(recorded, reason.clone())));
-                continue;
-            }
-            match FoldEvent::read::<P>(recorded) {
-                Ok(event) => reading.events.push((recorded, event)),
-                Err(refusal) => {
-                    // Everything before it counts, also what was of no concern.
-                    reading.through = Seq::new(recorded.seq.get() - 1).max(after);
-                    reading.stop = Some((recorded.seq, refusal));
-                    break;
-                }
-            }
-        }
-        reading
-    }
-
-    fn parked(&self) -> Vec<Parked> {
-        let parked = self.events.iter().filter_map(|(recorded, event)| match &event.content {
-            Content::Unfoldable(reason) => {
-                Some(Parked { subject_id: recorded.event.subject_id, seq: recorded.seq, reason: reason.clone() })
-            }
-            Content::Payload(_) | Content::Elsewhere => None,
-        });
-        parked.collect()
+impl<P> Done<P> {
+    /// Nothing for these orgs.
+    fn nothing(turns: &[Turn], step: Step) -> Self {
+        let others = turns.first().map(|turn| Stepped::still(turn.org_id, step));
+        Self { folded: Vec::new(), others: others.into_iter().collect() }
     }
 }
 
 impl<P: Projection> Folded<P> {
-    fn report(&self, org_id: OrgId, started: Instant) {
+    fn report(&self, started: Instant) {
+        let Self { org_id, .. } = self;
         for Parked { subject_id, seq, reason } in &self.parked {
             tracing::warn!(projection = P::NAME, org = %org_id, subject = %subject_id, %seq, reason, "parked an event");
         }
@@ -343,12 +357,6 @@ impl<P: Projection> Folded<P> {
     }
 }
 
-/// Whether the page went up to the ledger's head, not only up to its limit.
-fn is_whole(page: &Page, limit: Limit) -> bool {
-    let bytes: usize = page.events.iter().map(|recorded| recorded.event.data.len()).sum();
-    (page.events.len() as i64) < limit.events_max && bytes < limit.bytes_max
-}
-
 /// Whether PostgreSQL refuses what it was given, rather than being in trouble itself: what the ledger
 /// takes for that, and limits of the program such as the size of a `jsonb` value.
 pub fn refuses_rows(error: &sqlx::Error) -> bool {
@@ -358,45 +366,4 @@ pub fn refuses_rows(error: &sqlx::Error) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        organization::Organization,
-        story::{on, recorded, subject},
-    };
-
-    /// The events from this seq on, as the ledger gives them out.
-    fn page_from(seq: i64, events: usize) -> Page {
-        let all = recorded((0..9).map(|_| on("org.updated", "10:00:00")));
-        let events: Vec<_> = all.into_iter().skip(seq as usize - 1).take(events).collect();
-        Page { through: events.last().unwrap().seq, events }
-    }
-
-    fn trial(folder: &Folder<Organization>) -> Trial {
-        lock(&folder.trials).get(&subject().org_id).cloned().unwrap_or_default()
-    }
-
-    #[test]
-    fn a_refused_batch_is_halved_until_one_event_is_to_be_parked() {
-        let folder = Folder::<Organization>::new(Target::Kept, 0);
-        let refuse = |page: &Page| folder.narrow_down(subject().org_id, page, false, sqlx::Error::RowNotFound);
-        refuse(&page_from(3, 4)).unwrap();
-        assert_eq!(trial(&folder), Trial { events_max: 2, culprit: None });
-        refuse(&page_from(3, 2)).unwrap();
-        refuse(&page_from(3, 1)).unwrap();
-        let (seq, reason) = trial(&folder).culprit_in(&page_from(3, 1)).unwrap();
-        assert_eq!(seq, Seq::new(3));
-        assert!(reason.contains("PostgreSQL refuses the row"), "{reason}");
-    }
-
-    #[test]
-    fn a_culprit_that_another_process_has_gone_past_is_not_blamed_for_the_next_event() {
-        let stale = Trial { events_max: 1, culprit: Some((Seq::new(3), "refused".to_owned())) };
-        assert_eq!(stale.clone().culprit_in(&page_from(4, 1)), None);
-        assert_eq!(stale.clone().culprit_in(&page_from(2, 2)), None);
-        assert!(stale.culprit_in(&page_from(3, 1)).is_some());
-    }
 }

@@ -1,4 +1,4 @@
-//! The events of a batch, subject by subject: state from the cache or folded anew, the batch's events
+//! The events of an org's batch, subject by subject: state from the cache or folded anew, the batch's events
 //! on top, changed rows out.
 //!
 //! Memory stays bounded by the batch, the cache's size and one subject: rows are written whenever
@@ -47,8 +47,46 @@ pub enum FoldError {
     },
 }
 
+impl From<sqlx::Error> for FoldError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 /// Events of several subjects, in the order in which the ledger gives subjects out.
 type BySubject<'a> = BTreeMap<SubjectId, Vec<FoldEvent<'a>>>;
+
+/// What comes out of the batches of a step, one an org.
+pub struct Output<P: Projection> {
+    rows: P::Rows,
+    rows_bytes: usize,
+    /// Of the states that are to be cached after the commit.
+    states_weight: usize,
+}
+
+impl<P: Projection> Default for Output<P> {
+    fn default() -> Self {
+        Self { rows: P::Rows::default(), rows_bytes: 0, states_weight: 0 }
+    }
+}
+
+impl<P: Projection> Output<P> {
+    /// Writes the rows that are not in the tables yet.
+    pub async fn write(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
+        self.rows_bytes = 0;
+        P::write(&std::mem::take(&mut self.rows), conn)
+            .await
+            .map_err(|error| if refuses_rows(&error) { FoldError::Refused(error) } else { FoldError::Database(error) })
+    }
+
+    async fn write_if_full(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
+        if self.is_full() { self.write(conn).await } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows_bytes >= ROWS_BYTES_MAX
+    }
+}
 
 /// A batch of events of one org.
 pub struct Batch<'a, P: Projection> {
@@ -58,29 +96,24 @@ pub struct Batch<'a, P: Projection> {
     after: Seq,
     lookups: &'a Lookups,
     cache: &'a StateCache<P>,
-    rows: P::Rows,
-    rows_bytes: usize,
+    output: &'a mut Output<P>,
     states: Vec<(SubjectId, P)>,
-    states_weight: usize,
 }
 
 impl<'a, P: Projection> Batch<'a, P> {
     /// An empty batch of the events after `after`, for the tables of this generation.
-    pub fn new(generation: i32, org_id: OrgId, after: Seq, lookups: &'a Lookups, cache: &'a StateCache<P>) -> Self {
-        Self {
-            generation,
-            org_id,
-            after,
-            lookups,
-            cache,
-            rows: P::Rows::default(),
-            rows_bytes: 0,
-            states: Vec::new(),
-            states_weight: 0,
-        }
+    pub fn new(
+        generation: i32,
+        org_id: OrgId,
+        after: Seq,
+        lookups: &'a Lookups,
+        cache: &'a StateCache<P>,
+        output: &'a mut Output<P>,
+    ) -> Self {
+        Self { generation, org_id, after, lookups, cache, output, states: Vec::new() }
     }
 
-    /// Folds the events and writes the rows that they change.
+    /// Folds the events. The rows that they change are in the output, or written where it was full.
     pub async fn fold(
         &mut self,
         conn: &mut PgConnection,
@@ -100,16 +133,14 @@ impl<'a, P: Projection> Batch<'a, P> {
                     missing.insert(subject_id, events);
                 }
             }
-            if self.rows_bytes >= ROWS_BYTES_MAX {
-                self.write(conn).await?;
-            }
+            self.output.write_if_full(conn).await?;
         }
         self.fold_new(conn, &mut missing).await?;
         while !missing.is_empty() {
             self.fold_missing(conn, &mut missing).await?;
-            self.write(conn).await?;
+            self.output.write_if_full(conn).await?;
         }
-        self.write(conn).await
+        Ok(())
     }
 
     /// The states to be cached after the commit.
@@ -123,13 +154,10 @@ impl<'a, P: Projection> Batch<'a, P> {
             return Ok(());
         }
         let subjects: Vec<_> = missing.keys().copied().collect();
-        let begun =
-            read::subjects_begun(conn, self.org_id, &subjects, self.after).await.map_err(FoldError::Database)?;
+        let begun = read::subjects_begun(conn, self.org_id, &subjects, self.after).await?;
         for (subject_id, events) in missing.extract_if(.., |subject_id, _| !begun.contains(subject_id)) {
             self.finish(subject_id, P::default(), events);
-            if self.rows_bytes >= ROWS_BYTES_MAX {
-                self.write(conn).await?;
-            }
+            self.output.write_if_full(conn).await?;
         }
         Ok(())
     }
@@ -138,8 +166,7 @@ impl<'a, P: Projection> Batch<'a, P> {
     async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
         let subjects: Vec<_> = missing.keys().copied().collect();
         let parked =
-            parked::seqs(conn, Version::of::<P>(), Target::Generation(self.generation), self.org_id, &subjects).await;
-        let parked = parked.map_err(FoldError::Database)?;
+            parked::seqs(conn, Version::of::<P>(), Target::Generation(self.generation), self.org_id, &subjects).await?;
         let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
         self.fold_stream(prior, &parked, missing).await
     }
@@ -152,7 +179,7 @@ impl<'a, P: Projection> Batch<'a, P> {
         missing: &mut BySubject<'a>,
     ) -> Result<(), FoldError> {
         let mut prior = pin!(prior.peekable());
-        while self.rows_bytes < ROWS_BYTES_MAX
+        while !self.output.is_full()
             && let Some((subject_id, events)) = missing.pop_first()
         {
             let mut state = P::default();
@@ -174,19 +201,13 @@ impl<'a, P: Projection> Batch<'a, P> {
             state.apply(event);
         }
         let subject = Subject { org_id: self.org_id, subject_id };
-        self.rows_bytes += state.take_rows(subject, self.lookups, &mut self.rows);
+        let Output { rows, rows_bytes, states_weight } = &mut *self.output;
+        *rows_bytes += state.take_rows(subject, self.lookups, rows);
         let weight = state.weight();
-        if self.states.is_empty() || self.states_weight + weight <= self.cache.weight_max() {
-            self.states_weight += weight;
+        if *states_weight == 0 || *states_weight + weight <= self.cache.weight_max() {
+            *states_weight += weight;
             self.states.push((subject_id, state));
         }
-    }
-
-    async fn write(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
-        self.rows_bytes = 0;
-        P::write(&std::mem::take(&mut self.rows), conn)
-            .await
-            .map_err(|error| if refuses_rows(&error) { FoldError::Refused(error) } else { FoldError::Database(error) })
     }
 }
 

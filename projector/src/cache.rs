@@ -68,6 +68,13 @@ impl<P: Projection> StateCache<P> {
         }
     }
 
+    /// The org's checkpoint went on by events of no concern to the projection: the states are good as they are.
+    pub fn pass(&self, org_id: OrgId, from: Seq, to: Seq) {
+        if let Some(org) = self.lock().orgs.get_mut(&org_id).filter(|org| org.checkpoint == from) {
+            org.checkpoint = to;
+        }
+    }
+
     /// Takes a state out.
     pub fn take(&self, org_id: OrgId, subject_id: SubjectId) -> Option<P> {
         let mut inner = self.lock();
@@ -135,6 +142,17 @@ mod tests {
         assert!(cache.take(org(1), subject(2)).is_none(), "another process has gone on");
         cache.begin(org(1), 1, Seq::new(5));
         assert!(cache.take(org(1), subject(3)).is_none(), "what was void stays void");
+    }
+
+    #[test]
+    fn states_outlive_events_of_no_concern_that_come_next() {
+        let cache = cache(ROOMY);
+        cache.pass(org(1), Seq::new(5), Seq::new(9));
+        cache.begin(org(1), 1, Seq::new(9));
+        assert!(cache.take(org(1), subject(1)).is_some());
+        cache.pass(org(1), Seq::new(10), Seq::new(12));
+        cache.begin(org(1), 1, Seq::new(12));
+        assert!(cache.take(org(1), subject(2)).is_none(), "another process has folded the tenth");
     }
 
     #[test]

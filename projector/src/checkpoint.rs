@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use events::id::{OrgId, Seq};
 use sqlx::{PgConnection, query, query_file, query_scalar};
 
-use crate::{generation::Target, projection::Projection};
+use crate::{generation::Target, projection::Projection, write::column};
 
 /// A projection's name and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,27 +33,27 @@ pub struct Claim {
     pub generation: i32,
 }
 
-/// Locks the checkpoint and turns the search path to its tables, unless somebody else has the org or there
-/// are no tables of this version.
+/// Locks the checkpoints of these orgs, each with where this process left it, and turns the search path to their
+/// tables. What is missing somebody else has, or there are no tables of this version.
 ///
-/// An org goes to the process that has its states in memory: to one that left it at another seq than
-/// `left_at`, it is free only once nobody has moved it for a second.
+/// An org goes to the process that has its states in memory: to one that left it at another seq, it is free only once
+/// nobody has moved it for a second.
 pub async fn claim(
     conn: &mut PgConnection,
     of: Version,
     target: Target,
-    org_id: OrgId,
-    left_at: Option<Seq>,
-) -> Result<Option<Claim>, sqlx::Error> {
-    let row = query_file!(
+    left_at: &[(OrgId, Option<Seq>)],
+) -> Result<HashMap<OrgId, Claim>, sqlx::Error> {
+    let rows = query_file!(
         "src/checkpoint/claim.sql",
         of.projection,
         of.version,
-        org_id as OrgId,
-        left_at as Option<Seq>,
+        &column(left_at, |(org_id, _)| *org_id) as &[OrgId],
+        &column(left_at, |(_, seq)| *seq) as &[Option<Seq>],
         target.generation()
     );
-    Ok(row.fetch_optional(conn).await?.map(|row| Claim { seq: row.seq, generation: row.generation }))
+    let rows = rows.fetch_all(conn).await?.into_iter();
+    Ok(rows.map(|row| (row.org_id, Claim { seq: row.seq, generation: row.generation })).collect())
 }
 
 /// Makes the checkpoint if there is none, ready to be claimed by anybody.
@@ -74,20 +74,21 @@ pub async fn create(conn: &mut PgConnection, of: Version, target: Target, org_id
     Ok(())
 }
 
-/// Moves a claimed checkpoint.
+/// Moves claimed checkpoints.
 pub async fn advance(
     conn: &mut PgConnection,
     of: Version,
     generation: i32,
-    org_id: OrgId,
-    through: Seq,
+    moved: &[(OrgId, Seq)],
 ) -> Result<(), sqlx::Error> {
     query!(
-        "UPDATE ledger.checkpoint SET seq = $4, updated_at = now() WHERE projection = $1 AND generation = $2 AND org_id = $3",
+        "UPDATE ledger.checkpoint SET seq = moved.seq, updated_at = now()
+         FROM UNNEST($3::uuid[], $4::bigint[]) AS moved (org_id, seq)
+         WHERE projection = $1 AND generation = $2 AND checkpoint.org_id = moved.org_id",
         of.projection,
         generation,
-        org_id as OrgId,
-        through as Seq
+        &column(moved, |(org_id, _)| *org_id) as &[OrgId],
+        &column(moved, |(_, seq)| *seq) as &[Seq]
     )
     .execute(conn)
     .await?;

@@ -5,7 +5,7 @@
 //! | [`projection`], [`registry()`] | what a projection is; the list of them |
 //! | [`organization`], [`app_user`], [`user_workflow_run`] | the projections |
 //! | [`fold`] | what folds are made of |
-//! | `service`, `queue`, `appended` | the service: who is woken when, and tried again |
+//! | `service`, `queue`, `appended`, `passing` | the service: who is woken when, and tried again, or passed by |
 //! | `advance`, `batch` | one step: claim, read, fold, write, commit |
 //! | `cache`, `checkpoint`, `generation`, `parked`, `write` | what a step needs |
 //! | [`rebuild`] | any table again from the events: `bulk`, [`copy`] |
@@ -29,6 +29,7 @@ mod generation;
 pub mod history;
 pub mod organization;
 mod parked;
+mod passing;
 pub mod projection;
 pub mod query;
 mod queue;

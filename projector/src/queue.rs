@@ -46,17 +46,26 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         }
     }
 
-    /// The key that has waited longest. Whoever gets it says when it is [`done`](Self::done).
-    pub async fn next(&self) -> K {
+    /// The key that has waited longest, and others that `may_join` it, so many in all, in the order in which they have
+    /// waited. Whoever gets them says of each when it is [`done`](Self::done).
+    pub async fn next(&self, keys_max: usize, may_join: impl Fn(&K, &K) -> bool) -> Vec<K> {
         loop {
             if let Ok(permit) = self.waiting.acquire().await {
                 permit.forget();
             }
             let mut inner = self.lock();
-            if let Some(key) = inner.order.pop_front() {
-                inner.keys.insert(key, Place::InHand);
-                return key;
-            }
+            let Some(first) = inner.order.pop_front() else { continue };
+            let mut group = vec![first];
+            inner.order.retain(|key| {
+                let joins = group.len() < keys_max && may_join(&first, key);
+                if joins {
+                    group.push(*key);
+                }
+                !joins
+            });
+            inner.keys.extend(group.iter().map(|key| (*key, Place::InHand)));
+            self.waiting.forget_permits(group.len() - 1);
+            return group;
         }
     }
 
@@ -86,7 +95,7 @@ mod tests {
     use super::*;
 
     fn next(queue: &Queue<u8>) -> Option<u8> {
-        queue.next().now_or_never()
+        queue.next(1, |_, _| true).now_or_never().map(|group| group[0])
     }
 
     #[test]
@@ -116,5 +125,18 @@ mod tests {
         assert_eq!(next(&queue), Some(1));
         queue.done(1, true);
         assert_eq!([next(&queue), next(&queue)], [Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn keys_are_handed_out_together_with_those_that_may_join_them() {
+        let queue = Queue::new();
+        [1, 2, 3, 5, 7, 4].into_iter().for_each(|key| queue.push(key));
+        let next = |keys_max| queue.next(keys_max, |first, other| first % 2 == other % 2).now_or_never();
+        assert_eq!(next(3), Some(vec![1, 3, 5]));
+        assert_eq!(next(3), Some(vec![2, 4]));
+        queue.push(3);
+        assert_eq!((next(3), next(3)), (Some(vec![7]), None));
+        queue.done(3, false);
+        assert_eq!((next(3), next(3)), (Some(vec![3]), None));
     }
 }

@@ -4,6 +4,9 @@
 //! costs time only. The same look is what tries again after a fault. Start more of it and they share
 //! the orgs; end one, in whatever way, and the others go on from its last commit.
 
+mod rebuilding;
+mod working;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -16,21 +19,21 @@ use ledger::{
     ingest::APPENDED_CHANNEL,
 };
 use metrics::gauge;
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgListener, query_scalar};
+use sqlx::{PgConnection, PgPool, postgres::PgListener, query_scalar};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    advance::{Advance, Step, StepError},
+    advance::Advance,
     appended::Appended,
     checkpoint,
     generation::{self, Generations, Target},
+    passing::{Passed, Stretches},
     projection::Lookups,
     queue::Queue,
-    rebuild::{Order, Progress, Rebuild, RebuildError},
     registry::{Registration, RegistryError, checked, registry},
 };
 
@@ -38,10 +41,6 @@ use crate::{
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often projections are moved past events that do not concern them: often enough for whoever waits for all of them.
 const PASS_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the service waits after a rebuild that failed: it may have cost much.
-const REBUILD_RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a worker keeps its connection.
-const CONN_KEPT_MAX: Duration = Duration::from_secs(2);
 /// How long a step may take; a slow disk is no dead server.
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// Steps that are made at the same time.
@@ -57,8 +56,12 @@ pub struct Projector {
     projections: Vec<(Registration, Arc<dyn Advance>)>,
     rebuilds: bool,
     queue: Queue<Key>,
-    /// What is behind by events of no concern to it.
-    passing: Mutex<HashSet<Key>>,
+    /// What makes steps by itself until it has caught up: it has more than one step to make, or is in trouble.
+    alone: Mutex<HashSet<Key>>,
+    /// What has been read since projections were moved past it.
+    read: Mutex<Stretches>,
+    /// What is behind, maybe only by events that do not concern it.
+    behind: Mutex<HashSet<Key>>,
     lookups: RwLock<Arc<Lookups>>,
     /// What does not work at the moment, so that it is logged once.
     failing: Mutex<HashSet<Key>>,
@@ -100,7 +103,9 @@ impl Projector {
             projections: checked(projections)?.iter().map(start).collect(),
             rebuilds: true,
             queue: Queue::new(),
-            passing: Mutex::default(),
+            alone: Mutex::default(),
+            read: Mutex::default(),
+            behind: Mutex::default(),
             lookups: RwLock::default(),
             failing: Mutex::default(),
             stopped: Mutex::default(),
@@ -150,7 +155,8 @@ impl Projector {
         }
     }
 
-    /// Queues whatever is behind.
+    /// Queues whatever is behind. What reads some families only is behind whenever there are others, and waits until
+    /// it could have been moved past them.
     async fn look(&self) -> Result<(), sqlx::Error> {
         let mut conn = self.pool.acquire().await?;
         let lookups = Arc::new(Lookups::load(&mut conn).await?);
@@ -167,7 +173,12 @@ impl Projector {
             gauge!("runledger_projection_generation", "projection" => *projection).set(f64::from(*generation));
         }
         for behind in behind.iter().filter(|behind| kept[behind.projection].1 > 0) {
-            self.push((behind.projection, behind.org_id));
+            let key = (behind.projection, behind.org_id);
+            if self.projections[key.0].0.families.is_empty() {
+                self.push(key);
+            } else {
+                lock(&self.behind).insert(key);
+            }
         }
         self.postgres.ended();
         Ok(())
@@ -183,54 +194,6 @@ impl Projector {
         }
         generation::begin(conn, &unknown).await?;
         Generations::read(conn).await
-    }
-
-    /// Rebuilds what an older version of a fold has made; of several processes, one.
-    async fn keep_rebuilding(self: Arc<Self>, shutdown: CancellationToken) {
-        if !self.rebuilds {
-            return;
-        }
-        let mut told = HashSet::new();
-        let rebuilding = async {
-            loop {
-                for projection in self.outdated().await.unwrap_or_default() {
-                    let Err(error) = self.rebuild(projection).await else { continue };
-                    if error.is_taken() {
-                        continue;
-                    }
-                    if told.insert((projection.name, error.to_string())) {
-                        tracing::warn!(projection = projection.name, %error, "cannot rebuild at the moment; trying again");
-                    }
-                    sleep(REBUILD_RETRY_INTERVAL).await;
-                }
-                sleep(LOOK_INTERVAL).await;
-            }
-        };
-        shutdown.run_until_cancelled(rebuilding).await;
-    }
-
-    async fn outdated(&self) -> Result<Vec<Registration>, sqlx::Error> {
-        let generations = Generations::read(&mut *self.pool.acquire().await?).await?;
-        let projections = self.projections.iter().map(|(projection, _)| *projection);
-        Ok(projections.filter(|projection| generations.is_outdated(projection.checkpoint())).collect())
-    }
-
-    async fn rebuild(&self, projection: Registration) -> Result<(), RebuildError> {
-        let rebuild = Rebuild::of(vec![projection], self.database.clone());
-        let report = rebuild.run(&Order::default(), &Progress::default(), |_| {}).await?;
-        for rebuilt in report.projections {
-            let changed: u64 = rebuilt.tables.iter().map(|table| table.differences()).sum();
-            tracing::info!(
-                projection = projection.name,
-                version = projection.version,
-                events = report.events,
-                rows_changed = changed,
-                paused_ms = rebuilt.paused_ms,
-                locked_ms = rebuilt.locked_ms,
-                "rebuilt by this version's fold; its tables serve now"
-            );
-        }
-        Ok(())
     }
 
     async fn keep_listening(self: Arc<Self>, shutdown: CancellationToken) {
@@ -260,94 +223,38 @@ impl Projector {
 
     fn wake(&self, appended: &Appended) {
         for (place, (projection, _)) in self.projections.iter().enumerate() {
-            let key = (place, appended.org_id);
             if appended.concerns(projection.families) {
-                self.push(key);
-            } else {
-                lock(&self.passing).insert(key);
+                self.push((place, appended.org_id));
             }
         }
-    }
-
-    /// Queues what only has to be moved, once for many commits.
-    async fn keep_passing(self: Arc<Self>, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(sleep(PASS_INTERVAL)).await.is_some() {
-            let passing = std::mem::take(&mut *lock(&self.passing));
-            passing.into_iter().for_each(|key| self.push(key));
-        }
-    }
-
-    async fn keep_working(self: Arc<Self>, shutdown: CancellationToken) {
-        // Kept for a while, because a pool asks a connection whether it lives each time it is taken and given back.
-        let mut conn = None;
-        let mut kept_until = Instant::now();
-        while let Some(key) = shutdown.run_until_cancelled(self.queue.next()).await {
-            if Instant::now() >= kept_until {
-                conn = None;
-                kept_until = Instant::now() + CONN_KEPT_MAX;
-            }
-            let was_kept = conn.is_some();
-            let again = match self.step(key, &mut conn).await {
-                Ok(step) => self.go_on(key, step),
-                Err(error) => {
-                    conn = None;
-                    // A server that came back has forgotten the connections that were kept.
-                    self.fail(key, &error) || was_kept && error.is_outage()
-                }
-            };
-            self.queue.done(key, again);
-        }
-    }
-
-    async fn step(
-        &self,
-        (projection, org_id): Key,
-        conn: &mut Option<PoolConnection<Postgres>>,
-    ) -> Result<Step, StepError> {
-        let lookups = self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let conn = match conn {
-            Some(conn) => conn,
-            none => none.insert(self.pool.acquire().await?),
-        };
-        within(STEP_MAX, self.projections[projection].1.advance(conn, org_id, None, &lookups)).await
-    }
-
-    /// Whether the key goes back into the queue.
-    fn go_on(&self, key: Key, step: Step) -> bool {
-        let (projection, org_id) = (self.projections[key.0].0.name, key.1);
-        if lock(&self.failing).remove(&key) {
-            tracing::info!(projection, org = %org_id, "the projection goes on");
-        }
-        match step {
-            Step::Moved => true,
-            Step::CaughtUp | Step::TakenByAnother => false,
-            Step::Stopped { seq, refusal } => {
-                lock(&self.stopped).insert(key);
-                tracing::error!(
-                    projection, org = %org_id, %seq, %refusal,
-                    "the projection of this org stops before an event that only a newer runledger can fold; start that one"
-                );
-                false
-            }
-        }
-    }
-
-    /// A fault of the system: the next look tries again.
-    fn fail(&self, key: Key, error: &StepError) -> bool {
-        let (projection, org_id) = (self.projections[key.0].0.name, key.1);
-        if error.is_outage() {
-            // That the server is away is said by the look, once, if it is still away then.
-            tracing::debug!(projection, org = %org_id, %error, "the connection was lost; the next look tries again");
-        } else if lock(&self.failing).insert(key) {
-            tracing::error!(projection, org = %org_id, %error, "the projection pauses and tries again until it works");
-        }
-        false
     }
 
     fn push(&self, key: Key) {
         if !lock(&self.stopped).contains(&key) {
             self.queue.push(key);
         }
+    }
+
+    async fn keep_passing(self: Arc<Self>, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(sleep(PASS_INTERVAL)).await.is_some() {
+            let mut behind = std::mem::take(&mut *lock(&self.behind));
+            match within(STEP_MAX, self.pass()).await {
+                Ok(passed) => passed.iter().for_each(|key| _ = behind.remove(key)),
+                Err(error) => tracing::debug!(%error, "projections could not be moved past what does not concern them"),
+            }
+            behind.into_iter().for_each(|key| self.push(key));
+        }
+    }
+
+    /// Moves projections past what has been read and does not concern them.
+    async fn pass(&self) -> Result<Vec<Key>, sqlx::Error> {
+        let read = std::mem::take(&mut *lock(&self.read));
+        let projections: Vec<_> = self.projections.iter().map(|(projection, _)| *projection).collect();
+        let passed = read.pass(&mut *self.pool.acquire().await?, &projections).await?;
+        for Passed { projection, org_id, from, to } in &passed {
+            self.projections[*projection].1.passed(*org_id, *from, *to);
+        }
+        Ok(passed.iter().map(|passed| (passed.projection, passed.org_id)).collect())
     }
 }
 

@@ -16,7 +16,8 @@ fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usiz
     let (mut tables, mut after) = (Tables::default(), 0);
     for page in events.chunks(batch_size) {
         cache.begin(org_id, 1, Seq::new(after as i64));
-        let mut batch = Batch::new(1, org_id, Seq::new(after as i64), &lookups, &cache);
+        let mut output = Output::default();
+        let mut batch = Batch::new(1, org_id, Seq::new(after as i64), &lookups, &cache, &mut output);
         let mut missing = BTreeMap::<_, Vec<_>>::new();
         for recorded in page {
             let event = FoldEvent::read::<UserWorkflowRun>(recorded).unwrap();
@@ -34,9 +35,9 @@ fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usiz
         let prior = stream::iter(prior.into_iter().map(Ok));
         batch.fold_stream(prior, &HashSet::new(), &mut missing).now_or_never().unwrap().unwrap();
         assert!(missing.is_empty());
-        tables.write(std::mem::take(&mut batch.rows));
         after += page.len();
         cache.commit(org_id, Seq::new(after as i64), batch.into_states());
+        tables.write(output.rows);
     }
     tables
 }
@@ -83,11 +84,12 @@ fn what_was_parked_before_is_not_folded_when_a_state_is_made_anew() {
         on("run.context_added", "10:00:02").with(r#""context":{}"#),
     ]);
     let (org_id, lookups, cache) = (subject().org_id, lookups(), StateCache::<UserWorkflowRun>::new(0));
-    let mut batch = Batch::new(1, org_id, Seq::new(2), &lookups, &cache);
+    let mut output = Output::default();
+    let mut batch = Batch::new(1, org_id, Seq::new(2), &lookups, &cache, &mut output);
     let last = FoldEvent::read::<UserWorkflowRun>(&events[2]).unwrap();
     let mut missing = BTreeMap::from([(subject().subject_id, vec![last])]);
     let prior = stream::iter(events[..2].iter().cloned().map(Ok));
     batch.fold_stream(prior, &HashSet::from([Seq::new(2)]), &mut missing).now_or_never().unwrap().unwrap();
-    assert_eq!(batch.rows.runs[0].status.as_str(), "running");
-    assert!(batch.rows.runs[0].flags.contains("unfoldable_event"));
+    assert_eq!(output.rows.runs[0].status.as_str(), "running");
+    assert!(output.rows.runs[0].flags.contains("unfoldable_event"));
 }

@@ -5,10 +5,13 @@ WITH generation AS (
     UNION ALL
     SELECT generation, place FROM ledger.generation WHERE projection = $1 AND version = $2 AND generation = $5
 )
-SELECT seq AS "seq!: Seq", generation.generation AS "generation!",
+SELECT c.org_id AS "org_id!: OrgId", c.seq AS "seq!: Seq", generation.generation AS "generation!",
        -- The statements of the fold name tables without a schema. No other schema: a table that is missing
        -- must not be taken for the one that serves.
        set_config('search_path', generation.place, true) AS search_path
-FROM generation JOIN ledger.checkpoint c ON c.projection = $1 AND c.generation = generation.generation AND c.org_id = $3
-WHERE seq = $4 OR updated_at < now() - interval '1 second'
+FROM generation
+CROSS JOIN UNNEST($3::uuid[], $4::bigint[]) AS wanted (org_id, left_at)
+JOIN ledger.checkpoint c
+    ON c.projection = $1 AND c.generation = generation.generation AND c.org_id = wanted.org_id
+WHERE c.seq = wanted.left_at OR c.updated_at < now() - interval '1 second'
 FOR UPDATE OF c SKIP LOCKED

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use super::RebuildError;
 use crate::{
-    advance::{Advance, Step},
+    advance::{Advance, Step, Stepped},
     checkpoint,
     generation::Target,
     projection::Lookups,
@@ -54,21 +54,23 @@ impl Tables {
         };
         let mut stood = (Seq::ZERO, Instant::now());
         loop {
-            match self.folder.advance(conn, org_id, limit, lookups).await? {
-                Step::Moved => {}
-                Step::CaughtUp => return Ok(()),
-                Step::Stopped { seq, refusal } => return Err(RebuildError::Newer { org_id, seq, refusal }),
-                Step::TakenByAnother => {
-                    let at = self.position(conn, org_id).await?;
-                    if at >= goal {
-                        return Ok(());
+            for Stepped { step, .. } in self.folder.advance(conn, &[org_id], limit, lookups).await? {
+                match step {
+                    Step::Moved | Step::Left => {}
+                    Step::CaughtUp => return Ok(()),
+                    Step::Stopped { seq, refusal } => return Err(RebuildError::Newer { org_id, seq, refusal }),
+                    Step::TakenByAnother => {
+                        let at = self.position(conn, org_id).await?;
+                        if at >= goal {
+                            return Ok(());
+                        }
+                        if at != stood.0 {
+                            stood = (at, Instant::now());
+                        } else if stood.1.elapsed() > STALL_MAX {
+                            return Err(RebuildError::Stalled { projection: self.projection, org_id, at });
+                        }
+                        tokio::time::sleep(WAIT).await;
                     }
-                    if at != stood.0 {
-                        stood = (at, Instant::now());
-                    } else if stood.1.elapsed() > STALL_MAX {
-                        return Err(RebuildError::Stalled { projection: self.projection, org_id, at });
-                    }
-                    tokio::time::sleep(WAIT).await;
                 }
             }
         }
