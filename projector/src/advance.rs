@@ -25,7 +25,7 @@ use ledger::{
     read::{self, Limit, ReadError},
 };
 use metrics::{counter, histogram};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqlStr, query};
 
 use crate::{
     batch::{Batch, FoldError, Output},
@@ -44,16 +44,30 @@ const BATCH_EVENTS_MAX: i64 = 2_000;
 /// … or so many bytes of payload.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// To plan the statements of a small step takes longer than to run them. PostgreSQL keeps a plan where one made for
-/// the org at hand is no better. Made while a table was small, a kept plan must not read it from end to end later.
-const PLANS_KEPT: &str = "SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = off";
+/// With more orgs than this, a plan that is good for any of them takes longer to begin with than one made anew.
+const PARTITIONS_MAX: i64 = 256;
+
+/// To plan the statements of a small step takes longer than to run them, so a connection that makes many steps keeps
+/// the plans: a plan for any org locks the partitions of all, which is little as long as they are few.
+pub async fn keep_plans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    query!(
+        "SELECT set_config('plan_cache_mode', CASE WHEN count(*) > $1 THEN 'auto' ELSE 'force_generic_plan' END, false)
+         FROM pg_inherits WHERE inhparent = 'ledger.event'::regclass",
+        PARTITIONS_MAX
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
+}
 
 /// Begins the transaction of a step. If the server dies between a commit and its way to the disk,
-/// rows and checkpoint are lost together and the same events are folded again, so there is no
-/// need to wait for the disk. Tables are not exchanged as long as it lasts.
+/// rows and checkpoints are lost together and the same events are folded again, so there is no
+/// need to wait for the disk. A plan that was made while a table was small must not read it from end to end later.
+/// Tables are not exchanged as long as the transaction lasts.
 fn begin(projection: &str) -> SqlStr {
     let pause = format!("SELECT pg_advisory_xact_lock_shared({PAUSE}, hashtext('{projection}'))");
-    AssertSqlSafe(format!("BEGIN; SET LOCAL synchronous_commit = off; {PLANS_KEPT}; {pause}")).into_sql_str()
+    let settings = "SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off";
+    AssertSqlSafe(format!("BEGIN; {settings}; {pause}")).into_sql_str()
 }
 
 /// How a step ended for an org.

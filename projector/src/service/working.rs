@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Key, Projector, STEP_MAX, lock};
-use crate::advance::{Step, StepError, Stepped};
+use crate::advance::{Step, StepError, Stepped, keep_plans};
 
 /// How long a worker keeps its connection.
 const CONN_KEPT_MAX: Duration = Duration::from_secs(2);
@@ -74,7 +74,11 @@ impl Projector {
         let lookups = self.lookups.read().unwrap_or_else(PoisonError::into_inner).clone();
         let conn = match conn {
             Some(conn) => conn,
-            none => none.insert(self.pool.acquire().await?),
+            none => {
+                let conn = none.insert(self.pool.acquire().await?);
+                keep_plans(conn).await?;
+                conn
+            }
         };
         let (projection, orgs) = (keys[0].0, keys.iter().map(|(_, org_id)| *org_id).collect::<Vec<_>>());
         within(STEP_MAX, self.projections[projection].1.advance(conn, &orgs, None, &lookups)).await
