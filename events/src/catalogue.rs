@@ -109,6 +109,15 @@ catalogue! {
     UserRegistered = "user.registered" 1
     UserUpdated = "user.updated" 1
     UserDeactivated = "user.deactivated" 1
+    LookupValueAdded = "lookup.value_added" 1
+    PortalTypeDefined = "portal_type.defined" 1
+    PortalTypeRetired = "portal_type.retired" 1
+    EndpointRegistered = "endpoint.registered" 1
+    EndpointUpdated = "endpoint.updated" 1
+    EndpointRetired = "endpoint.retired" 1
+    TaskTypeDefined = "task_type.defined" 1
+    TaskTypeRetired = "task_type.retired" 1
+    TaskSignatureRecorded = "task_signature.recorded" 1
     RunCreated = "run.created" 1
     RunStarted = "run.started" 1
     RunContextAdded = "run.context_added" 1

@@ -131,6 +131,12 @@ ids! {
     UserId
     /// A portal, phone line or fax line that a run used.
     EndpointId
+    /// A kind of portal, such as a payer's or a clearing house's.
+    PortalTypeId
+    /// A kind of task that runs carry out.
+    TaskTypeId
+    /// A way of carrying out a task on a portal.
+    TaskSignatureId
 }
 
 /// The org whose data everyone may read. It is registered by the system.

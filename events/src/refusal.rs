@@ -45,6 +45,8 @@ codes! {
     OrgMismatch = "org_mismatch"
     /// The type in the subject is not the event's.
     TypeMismatch = "type_mismatch"
+    /// What looks like a secret itself, in an event that may only name one. Its dead letter has no payload.
+    SecretInPayload = "secret_in_payload"
     /// An org that is not registered (yet).
     UnknownOrg = "unknown_org"
     /// The id of an event that stands in the ledger with other content.

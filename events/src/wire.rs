@@ -6,7 +6,7 @@
 //! passed can be stored, projected, and written as a message again without a change to its content.
 //!
 //! The checks run in this order, and the first that fails is the reason: encoding, the subject's
-//! org, JSON, attributes, payload.
+//! org, JSON, attributes, payload. That a secret stands where none may is a reason before all others.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -23,13 +23,14 @@ mod attributes;
 mod binary;
 mod header_block;
 mod replayed;
+mod secret;
 mod structured;
 mod subject;
 
 pub use binary::to_headers;
 pub use header_block::header_block;
 pub use replayed::Replayed;
-pub use structured::to_structured;
+pub use structured::{to_structured, without_data};
 pub use subject::{EVENTS, org_of_subject, subject};
 
 /// A message as NATS holds it. Nothing is known of its bytes: not even that they are text.
@@ -48,13 +49,23 @@ pub struct Message<'a> {
 /// # Errors
 /// Every code but `unknown_org`, `conflict` and `database_refused`, which only the ledger can tell.
 pub fn admit(message: &Message<'_>, now: DateTime<Utc>) -> Result<Event, Refusal> {
+    let admitted = read(message, now);
+    // Whatever else is wrong with it: the dead letter must not keep a secret.
+    let may_hold_secrets = match &admitted {
+        Ok(event) => !secret::KEPT_OUT_OF.contains(&catalogue::family(&event.event_type)),
+        Err(_) => !secret::is_kept_out_of(message),
+    };
+    if may_hold_secrets { admitted } else { secret::refusal(message).map_or(admitted, Err) }
+}
+
+fn read(message: &Message<'_>, now: DateTime<Utc>) -> Result<Event, Refusal> {
     let name = text(message.subject, "the subject")?;
     let headers = headers(message)?;
     let payload = ByteString::try_from(message.payload.clone()).map_err(|_| not_utf8("the payload"))?;
 
     let subject = subject::Subject::parse(name)?;
     let (attributes, data) =
-        if binary::is_binary(&headers) { binary::read(&headers, payload)? } else { structured::read(&payload)? };
+        if binary::is_binary(message) { binary::read(&headers, payload)? } else { structured::read(&payload)? };
     let event = attributes::event(attributes, &subject, data, now)?;
     catalogue::decode(&event.event_type, event.schema_version, &event.data)?;
     Ok(event)

@@ -30,7 +30,8 @@ fn every_name_is_once_in_the_catalogue() {
     let names: BTreeSet<_> = EVENT_TYPES.iter().map(|event_type| event_type.name).collect();
     assert_eq!(names.len(), EVENT_TYPES.len());
     let families: BTreeSet<_> = EVENT_TYPES.iter().map(EventType::family).collect();
-    assert_eq!(families, BTreeSet::from(["org", "run", "step", "user"]));
+    let catalogue = ["endpoint", "lookup", "portal_type", "task_signature", "task_type"];
+    assert_eq!(families, BTreeSet::from(["org", "run", "step", "user"]).union(&catalogue.into()).copied().collect());
 }
 
 #[test]
@@ -76,6 +77,20 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
         ("run.retracted", "{}".to_owned(), "data.reason"),
         ("run.retracted", r#"{"reason":""}"#.to_owned(), "data.reason"),
         ("run.reinstated", r#"{"reinstated_by":7}"#.to_owned(), "data.reinstated_by"),
+        ("lookup.value_added", r#"{"lookup":"run_lu","code":"a","label":"A"}"#.to_owned(), "data.lookup"),
+        ("lookup.value_added", r#"{"lookup":"org_type_lu","code":"","label":"A"}"#.to_owned(), "data.code"),
+        ("endpoint.updated", r#"{"name":""}"#.to_owned(), "data.name"),
+        (
+            "task_type.defined",
+            r#"{"domain":"d","action":"a","display_name":"n","x12_transaction":"27"}"#.to_owned(),
+            "data.x12_transaction",
+        ),
+        (
+            "task_type.defined",
+            r#"{"domain":"d","action":"a","display_name":"n","x12_transaction":"1/2/3"}"#.to_owned(),
+            "data.x12_transaction",
+        ),
+        ("task_signature.recorded", r#"{"source":"dog"}"#.to_owned(), "data.source"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}","attempt":0}}"#), "data.attempt"),
         ("step.started", format!(r#"{{"step_id":"{STEP}","attempt":-1}}"#), "data.attempt"),

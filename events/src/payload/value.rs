@@ -10,7 +10,7 @@ mod schema;
 mod text;
 
 pub use json::{Json, Object};
-pub use text::{INDEXED_BYTES_MAX, IndexedText, Text, TextList, not_empty};
+pub use text::{INDEXED_BYTES_MAX, IndexedText, Text, TextList, indexed_not_empty, not_empty, not_empty_if_any};
 
 /// The one key of a protected value.
 pub const PROTECTED: &str = "$protected";

@@ -19,6 +19,8 @@ use crate::{
 const SOURCE_BYTES_MAX: usize = 1024;
 /// The longest value of any other attribute: the leaf's length field of 16 bits has one value less.
 const BYTES_MAX: usize = 65_534;
+/// The families whose events are about the org itself.
+const ABOUT_ORGS: [&str; 2] = ["org", "lookup"];
 /// How far ahead of the ledger's clock an event may have happened.
 pub(super) const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
 
@@ -144,8 +146,8 @@ pub(super) fn event(
     let event_id: EventId = id(&required(named.id, "id")?, "id")?;
     let source = source(required(named.source, "source")?)?;
     let subject_id: SubjectId = id(&required(named.subject, "subject")?, "subject")?;
-    if catalogue::family(&event_type) == "org" && subject_id != org_id.subject() {
-        return Err(invalid(format!("subject is {subject_id}; events about an org have the org's id there: {org_id}")));
+    if ABOUT_ORGS.contains(&catalogue::family(&event_type)) && subject_id != org_id.subject() {
+        return Err(invalid(format!("subject is {subject_id}; {event_type} has the org's id there: {org_id}")));
     }
     let occurred_at = occurred_at(named.time.as_deref(), now)?;
     if let Some(content_type) = named.datacontenttype.filter(|content_type| !is_json(content_type)) {

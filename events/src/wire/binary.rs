@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytestring::ByteString;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{attributes::Attributes, faulty, not_utf8};
+use super::{Message, attributes::Attributes, faulty, not_utf8};
 use crate::{
     envelope::Event,
     json,
@@ -18,8 +18,8 @@ const CONTENT_TYPE: &str = "content-type";
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// A message is in binary mode exactly when one of its headers says so.
-pub(super) fn is_binary(headers: &[(&str, &str)]) -> bool {
-    headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("ce-specversion"))
+pub(super) fn is_binary(message: &Message<'_>) -> bool {
+    message.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"ce-specversion"))
 }
 
 pub(super) fn read<'a>(

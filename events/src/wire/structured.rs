@@ -10,8 +10,9 @@ use base64::{
 use bytestring::ByteString;
 
 use super::{
+    Message,
     attributes::{self, Attributes},
-    faulty,
+    binary, faulty, secret,
 };
 use crate::{
     envelope::Event,
@@ -19,7 +20,7 @@ use crate::{
     refusal::{Code, Refusal},
 };
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -85,6 +86,17 @@ fn decode(literal: &str) -> Result<ByteString, Refusal> {
 
 fn invalid(reason: &str) -> Refusal {
     Refusal::new(Code::InvalidEvent, reason)
+}
+
+/// What can be kept of a message whose data cannot: in structured mode the attributes, unless they hold a
+/// secret too; in binary mode, where they are headers, nothing.
+pub fn without_data(message: &Message<'_>) -> Vec<u8> {
+    let text = std::str::from_utf8(&message.payload).unwrap_or_default();
+    let members = if binary::is_binary(message) { Vec::new() } else { json::members(text).unwrap_or_default() };
+    let attributes = members.iter().filter(|member| !matches!(&*member.name, "data" | "data_base64"));
+    let members: Vec<_> = attributes.map(|member| format!("{}:{}", quoted(&member.name), member.value)).collect();
+    let kept = if members.is_empty() { String::new() } else { format!("{{{}}}", members.join(",")) };
+    if secret::find(kept.as_bytes()).is_none() { kept.into_bytes() } else { Vec::new() }
 }
 
 /// The event in structured mode, on one line.

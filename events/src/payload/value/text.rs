@@ -106,6 +106,19 @@ pub fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::
     Ok(text)
 }
 
+/// [`not_empty`] for a field that may be absent.
+pub fn not_empty_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
+    #[derive(Deserialize)]
+    struct NotEmpty(#[serde(deserialize_with = "not_empty")] Text);
+
+    Ok(Option::<NotEmpty>::deserialize(deserializer)?.map(|NotEmpty(text)| text))
+}
+
+/// [`not_empty`] for a text that tables are searched by.
+pub fn indexed_not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IndexedText, D::Error> {
+    not_empty(deserializer)?.try_into().map_err(D::Error::custom)
+}
+
 /// A text that tables are searched by: at most [`INDEXED_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -132,6 +145,12 @@ impl TryFrom<Text> for IndexedText {
             return Ok(Self(text));
         }
         Err(Refusal::new(Code::InvalidEvent, format!("it has {length} bytes; send at most {INDEXED_BYTES_MAX}")))
+    }
+}
+
+impl From<IndexedText> for String {
+    fn from(IndexedText(text): IndexedText) -> Self {
+        text.into()
     }
 }
 

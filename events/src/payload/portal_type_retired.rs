@@ -1,0 +1,14 @@
+//! `portal_type.retired`
+
+use serde::{Deserialize, Serialize};
+
+use crate::payload::value::Text;
+
+/// A kind of portal is no longer used. What refers to it stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PortalTypeRetired {
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text>,
+}
