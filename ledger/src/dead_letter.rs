@@ -1,7 +1,8 @@
 //! Events that could not be appended, kept byte for byte with the reason, and their second chance.
 //!
 //! Invariant: an event that was read from the stream stands in `ledger.event` or here, in the same
-//! transaction that moves the cursor past it. [`retry`] sends it through the same door again.
+//! transaction that moves the cursor past it. [`retry`] sends it through the same door again. Of a message that
+//! carries a secret, all is kept but the payload.
 
 mod headers;
 
@@ -35,7 +36,7 @@ pub struct DeadLetter {
     pub subject: String,
     /// Its headers as a JSON object: values are strings, or `{"b64":…}` where they are not UTF-8.
     pub headers: String,
-    /// Its bytes.
+    /// Its bytes; of a message that carried a secret, what there was beside `data`.
     pub payload: Vec<u8>,
     /// Its place in the stream.
     pub stream_seq: i64,
@@ -89,6 +90,10 @@ async fn insert(
     refusal: &Refusal,
 ) -> Result<bool, sqlx::Error> {
     let subject = String::from_utf8_lossy(&delivery.subject).replace('\0', "\u{FFFD}");
+    let payload = match refusal.code {
+        Code::SecretInPayload => wire::without_data(&delivery.message()).into(),
+        _ => delivery.payload.clone(),
+    };
     let row = sqlx::query_file!(
         "src/dead_letter/insert.sql",
         wire::org_of_subject(&delivery.subject) as Option<OrgId>,
@@ -96,7 +101,7 @@ async fn insert(
         refusal.reason.replace('\0', "\u{FFFD}"),
         subject,
         headers::to_json(&delivery.headers),
-        &delivery.payload[..],
+        &payload[..],
         STREAM,
         stream_created_at,
         delivery.stream_seq as i64,
@@ -240,6 +245,8 @@ async fn mark(conn: &mut PgConnection, dead_letter_id: i64, retried: &Retried) -
     sqlx::query!(
         r#"UPDATE ledger.dead_letter
            SET state = CASE WHEN $2::text IS NULL THEN 'retried' ELSE 'open' END, code = coalesce($2, code), reason = coalesce($3, reason),
+               -- A letter from before its type was known may turn out to carry a secret.
+               payload = CASE WHEN $2 = 'secret_in_payload' AND code <> $2 THEN ''::bytea ELSE payload END,
                attempts = attempts + 1, last_attempt_at = now()
            WHERE dead_letter_id = $1"#,
         dead_letter_id,
@@ -259,6 +266,10 @@ async fn open_letter(
     let Some(letter) = show(conn, dead_letter_id).await?.filter(|letter| letter.state == "open") else {
         return Ok(None);
     };
+    if letter.code == Code::SecretInPayload.as_str() {
+        // Nothing is left that could pass; what to do was said then.
+        return Ok(Some(Err(Refusal::new(Code::SecretInPayload, letter.reason))));
+    }
     let headers = headers::from_json(&letter.headers);
     // A subject that is not UTF-8 is kept as text; it must not pass for what it is shown as.
     let spoiled = letter.code == Code::InvalidUtf8.as_str() && letter.subject.contains('\u{FFFD}');

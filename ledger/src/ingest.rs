@@ -15,7 +15,6 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::Client;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +23,7 @@ pub use announce::APPENDED_CHANNEL;
 use crate::{
     connection::{Backoff, Database, Outage, within},
     nats::Nats,
+    shared_org,
     stream::{EventStream, StreamError},
 };
 use announce::Announcer;
@@ -71,7 +71,8 @@ impl Ingest {
         if !self.stream_is_there(&shutdown).await? {
             return Ok(());
         }
-        register_shared_org(&self.nats.client()).await;
+        let shared_org =
+            tokio::spawn(shared_org::publish_when_possible(self.database.clone(), self.nats.clone(), shutdown.clone()));
         let announcer = Announcer::start(self.nats.clone(), self.database.clone());
         let org_registered = Arc::new(Notify::new());
         let feed = Feed::start();
@@ -105,7 +106,7 @@ impl Ingest {
             }
         }
         lanes.join_all().await;
-        let _ = second_chances.await;
+        let _ = (second_chances.await, shared_org.await);
         Ok(())
     }
 
@@ -143,29 +144,5 @@ impl Ingest {
                 () = backoff.wait() => {}
             }
         }
-    }
-}
-
-/// The org of everyone is registered by the system, by an event like any other; the same event each
-/// time, so that it counts once.
-async fn register_shared_org(client: &Client) {
-    let org_id = events::id::SHARED_ORG;
-    let mut headers = async_nats::HeaderMap::new();
-    for (name, value) in [
-        ("ce-specversion", "1.0".to_owned()),
-        ("ce-id", "00000000-0000-4000-8000-000000000002".to_owned()),
-        ("ce-source", "/runledger".to_owned()),
-        ("ce-type", "org.registered".to_owned()),
-        ("ce-subject", org_id.to_string()),
-        ("ce-orgid", org_id.to_string()),
-        ("ce-time", "2020-01-01T00:00:00Z".to_owned()),
-        ("Nats-Msg-Id", format!("{org_id}:00000000-0000-4000-8000-000000000002")),
-    ] {
-        headers.insert(name, value);
-    }
-    let subject = format!("runledger.events.{org_id}.org.registered");
-    let published = client.publish_with_headers(subject, headers, r#"{"name":"Shared reference data"}"#.into()).await;
-    if let Err(error) = published {
-        tracing::warn!(%error, "the shared org could not be registered; the next start tries again");
     }
 }

@@ -10,6 +10,7 @@
 //! | [`archive`] | old events as Parquet files, which stay readable and proved |
 //! | [`correction`] | what imports brought and what was taken back |
 //! | [`replay`], [`restore`] | events out of the ledger, checked, and back into an empty one |
+//! | [`shared_org`] | the reference data that every deployment begins with |
 //! | [`merkle`], [`content`] | leaf hashes, frontier, root; what makes two events the same |
 //! | [`stream`], [`nats`] | the JetStream stream, connections to NATS |
 //! | [`connection`], [`migrate`] | connections to PostgreSQL in a role; the schema |
@@ -28,6 +29,7 @@ pub mod nats;
 pub mod read;
 pub mod replay;
 pub mod restore;
+pub mod shared_org;
 pub mod status;
 pub mod stream;
 pub mod verify;
