@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`projection`], [`registry()`] | what a projection is; the list of them |
 //! | [`organization`], [`app_user`], [`user_workflow_run`] | the projections |
+//! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
+//! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |
 //! | `service`, `queue`, `appended`, `passing` | the service: who is woken when, and tried again, or passed by |
 //! | `advance`, `batch` | one step: claim, read, fold, write, commit |
@@ -24,12 +26,16 @@ mod bulk;
 mod cache;
 mod checkpoint;
 pub mod copy;
+pub mod entity;
 pub mod fold;
 mod generation;
 pub mod history;
+pub mod integration_endpoint;
+pub mod lookup;
 pub mod organization;
 mod parked;
 mod passing;
+pub mod portal_type;
 pub mod projection;
 pub mod query;
 mod queue;
@@ -39,6 +45,8 @@ mod service;
 mod status;
 #[cfg(test)]
 mod story;
+pub mod task_signature;
+pub mod task_type;
 pub mod user_workflow_run;
 mod write;
 

@@ -1,32 +1,29 @@
 //! Orgs: `organization`. The org is its own subject.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use events::{
     catalogue::Payload,
-    id::{EventId, OrgId},
+    id::OrgId,
     payload::value::{Object, Text},
 };
 use sqlx::{PgConnection, query_file};
 
 use crate::{
-    copy::{Column, Copy},
-    fold::{Latest, Span, Stamp, object},
-    projection::{Content, FoldEvent, Lookups, Projection, Subject},
+    copy::Column,
+    entity::{Attributes, Entity, Standing},
+    fold::{Latest, Stamp, object},
     write::column,
 };
 
+/// The fold of an org's events.
+pub type Organization = Entity<OrganizationAttributes>;
+
 /// What the events of an org say about it.
 #[derive(Debug, Default)]
-pub struct Organization {
-    seen: HashSet<EventId>,
-    changed: bool,
-    span: Span,
+pub struct OrganizationAttributes {
     name: Latest<String>,
     org_type: Latest<String>,
     settings: Latest<String>,
-    active: Latest<bool>,
 }
 
 /// A row of `organization`; `settings` is JSON.
@@ -42,69 +39,51 @@ pub struct OrganizationRow {
     pub updated_at: DateTime<Utc>,
 }
 
-const COLUMNS: &[Column<OrganizationRow>] = &[
-    ("org_id", |row, value| value.uuid(row.org_id.uuid())),
-    ("name", |row, value| value.text(row.name.as_str())),
-    ("org_type", |row, value| value.text(row.org_type.as_deref())),
-    ("settings", |row, value| value.jsonb(row.settings.as_str())),
-    ("status", |row, value| value.text(row.status)),
-    ("created_at", |row, value| value.timestamptz(row.created_at)),
-    ("updated_at", |row, value| value.timestamptz(row.updated_at)),
-];
-
-impl Projection for Organization {
-    const NAME: &'static str = "organization";
+impl Attributes for OrganizationAttributes {
+    const TABLE: &'static str = "organization";
     const VERSION: i32 = 1;
-    const TABLES: &'static [&'static str] = &["organization"];
-    const FAMILIES: &'static [&'static str] = &["org"];
+    const FAMILY: &'static str = "org";
     const TYPES: &'static [&'static str] = &["org.registered", "org.updated", "org.deactivated"];
-    type Rows = Vec<OrganizationRow>;
+    type Row = OrganizationRow;
+    const COLUMNS: &'static [Column<OrganizationRow>] = &[
+        ("org_id", |row, value| value.uuid(row.org_id.uuid())),
+        ("name", |row, value| value.text(row.name.as_str())),
+        ("org_type", |row, value| value.text(row.org_type.as_deref())),
+        ("settings", |row, value| value.jsonb(row.settings.as_str())),
+        ("status", |row, value| value.text(row.status)),
+        ("created_at", |row, value| value.timestamptz(row.created_at)),
+        ("updated_at", |row, value| value.timestamptz(row.updated_at)),
+    ];
 
-    fn apply(&mut self, event: FoldEvent<'_>) {
-        if !self.seen.insert(event.stamp.event_id) {
-            return;
-        }
-        let Content::Payload(payload) = event.content else { return };
-        let stamp = event.stamp;
-        self.changed = true;
-        self.span.include(stamp.time);
-        match *payload {
+    fn learn(&mut self, stamp: Stamp, payload: Payload) -> Option<bool> {
+        match payload {
             Payload::OrgRegistered(sent) => {
-                self.active.offer(stamp, true);
                 self.know(stamp, sent.name, sent.org_type, sent.settings);
+                Some(true)
             }
-            Payload::OrgUpdated(sent) => self.know(stamp, sent.name, sent.org_type, sent.settings),
-            Payload::OrgDeactivated(_) => self.active.offer(stamp, false),
+            Payload::OrgUpdated(sent) => {
+                self.know(stamp, sent.name, sent.org_type, sent.settings);
+                None
+            }
+            Payload::OrgDeactivated(_) => Some(false),
             // The families of other projections, which never get here: see `TYPES`.
-            _ => {}
+            _ => None,
         }
     }
 
-    fn take_rows(&mut self, subject: Subject, _: &Lookups, rows: &mut Self::Rows) -> usize {
-        if !std::mem::take(&mut self.changed) {
-            return 0;
-        }
-        rows.extend(self.row(subject.org_id));
-        self.weight()
+    fn row(&self, standing: Standing) -> Option<OrganizationRow> {
+        Some(OrganizationRow {
+            org_id: standing.subject.org_id,
+            name: self.name.get()?.clone(),
+            org_type: self.org_type.get().cloned(),
+            settings: self.settings.get().cloned().unwrap_or_else(|| "{}".to_owned()),
+            status: standing.status("deactivated"),
+            created_at: standing.created_at,
+            updated_at: standing.updated_at,
+        })
     }
 
-    fn forget_changes(&mut self) {
-        self.changed = false;
-    }
-
-    fn copy(rows: &Self::Rows) -> Vec<Copy> {
-        vec![Copy::of(Self::NAME, COLUMNS, rows)]
-    }
-
-    fn weight(&self) -> usize {
-        let texts = [&self.name, &self.org_type, &self.settings].map(|text| text.get().map_or(0, String::len));
-        size_of::<Self>() + self.seen.len() * 32 + texts.iter().sum::<usize>()
-    }
-
-    async fn write(rows: &Self::Rows, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    async fn upsert(rows: &[OrganizationRow], conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         query_file!(
             "src/organization/upsert.sql",
             &column(rows, |row| row.org_id.uuid()),
@@ -121,25 +100,11 @@ impl Projection for Organization {
     }
 }
 
-impl Organization {
+impl OrganizationAttributes {
     fn know(&mut self, stamp: Stamp, name: Text, org_type: Option<Text>, settings: Option<Object>) {
         self.name.offer(stamp, name.into());
         self.org_type.offer_some(stamp, org_type.map(String::from));
         self.settings.offer_some(stamp, settings.as_ref().map(object::to_json));
-    }
-
-    /// The org's row, once its name is known.
-    fn row(&self, org_id: OrgId) -> Option<OrganizationRow> {
-        let (created_at, updated_at) = self.span.bounds()?;
-        Some(OrganizationRow {
-            org_id,
-            name: self.name.get()?.clone(),
-            org_type: self.org_type.get().cloned(),
-            settings: self.settings.get().cloned().unwrap_or_else(|| "{}".to_owned()),
-            status: if self.active.get() == Some(&false) { "deactivated" } else { "active" },
-            created_at,
-            updated_at,
-        })
     }
 }
 

@@ -4,12 +4,15 @@
 //! the registry. The fold is pure and keeps two promises, which the `advance` module builds on:
 //! the order of the events does not matter, and an event that comes twice counts once.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use events::{
     Code, RecordedEvent, Refusal,
     catalogue::{self, Payload},
-    id::{OrgId, SubjectId},
+    id::{OrgId, SHARED_ORG, SubjectId},
     json,
 };
 use serde::Deserialize;
@@ -19,7 +22,7 @@ use crate::{copy::Copy, fold::Stamp};
 
 /// A projection. Its values are the working states of the fold, one for each subject.
 pub trait Projection: Default + Send + 'static {
-    /// Names it in `ledger.checkpoint` and everywhere else: the leading one of its tables.
+    /// Names it in `ledger.checkpoint` and everywhere else: the leading one of its tables, if one leads.
     const NAME: &'static str;
     /// To be raised whenever the same events make other rows than before.
     const VERSION: i32;
@@ -151,6 +154,13 @@ fn sequence(extensions: &str) -> Option<u64> {
 /// The values of lookup tables that rows are judged by.
 #[derive(Clone, Debug, Default)]
 pub struct Lookups {
-    /// The codes of `channel_type_lu`.
-    pub channels: HashSet<String>,
+    /// The codes of `channel_type_lu`, each with the org that it belongs to.
+    pub channels: HashMap<OrgId, HashSet<String>>,
+}
+
+impl Lookups {
+    /// Whether the org, or everyone, has this channel.
+    pub fn knows_channel(&self, org_id: OrgId, code: &str) -> bool {
+        [SHARED_ORG, org_id].iter().any(|of| self.channels.get(of).is_some_and(|codes| codes.contains(code)))
+    }
 }

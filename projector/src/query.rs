@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
+mod catalogue;
+
+pub use catalogue::{CatalogueKind, catalogue_list};
+
 /// Which runs to list; what is none does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct RunFilter {

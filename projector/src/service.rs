@@ -19,7 +19,7 @@ use ledger::{
     ingest::APPENDED_CHANNEL,
 };
 use metrics::gauge;
-use sqlx::{PgConnection, PgPool, postgres::PgListener, query_scalar};
+use sqlx::{PgConnection, PgPool, postgres::PgListener, query};
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,
@@ -277,8 +277,11 @@ impl Lookups {
     /// # Errors
     /// When PostgreSQL fails.
     pub async fn load(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let channels = query_scalar!("SELECT code FROM channel_type_lu").fetch_all(conn).await?;
-        Ok(Self { channels: channels.into_iter().collect() })
+        let mut lookups = Self::default();
+        for row in query!(r#"SELECT org_id AS "org_id: OrgId", code FROM channel_type_lu"#).fetch_all(conn).await? {
+            lookups.channels.entry(row.org_id).or_default().insert(row.code);
+        }
+        Ok(lookups)
     }
 }
 

@@ -117,7 +117,7 @@ pub fn subject() -> Subject {
 
 /// The channels that stories know.
 pub fn lookups() -> Lookups {
-    Lookups { channels: ["web", "voice"].map(str::to_owned).into() }
+    Lookups { channels: [(subject().org_id, ["web", "voice"].map(str::to_owned).into())].into() }
 }
 
 /// The events as the ledger would have them, numbered from 1.

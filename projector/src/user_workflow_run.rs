@@ -180,8 +180,7 @@ impl UserWorkflowRun {
             StepFailed(sent) => self.fold_step(stamp, sent.step_id, |step| step.failed(stamp, sent)),
             StepSkipped(sent) => self.fold_step(stamp, sent.step_id, |step| step.skipped(stamp, sent)),
             // The families of other projections, which never get here: see `TYPES`.
-            OrgRegistered(_) | OrgUpdated(_) | OrgDeactivated(_) => {}
-            UserRegistered(_) | UserUpdated(_) | UserDeactivated(_) | Custom => {}
+            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! How rows travel to PostgreSQL: one array a column, one statement a table. Where a row travels as
 //! JSON, its JSON columns stand in it as they are.
 
+use events::payload::value::TextList;
 use serde::{Serialize, Serializer, ser::Error};
 use serde_json::value::RawValue;
 
@@ -9,6 +10,16 @@ use crate::fold::Flags;
 /// One column of the rows.
 pub fn column<'a, Row, Value>(rows: &'a [Row], value: impl Fn(&'a Row) -> Value) -> Vec<Value> {
     rows.iter().map(value).collect()
+}
+
+/// The texts of a list.
+pub fn texts(list: &TextList) -> Vec<String> {
+    list.as_slice().iter().map(|text| text.as_str().to_owned()).collect()
+}
+
+/// Texts as a statement takes them apart again: UNNEST would flatten arrays of arrays.
+pub fn json_array(texts: &[String]) -> String {
+    serde_json::Value::from(texts).to_string()
 }
 
 /// Flags as the statements take them apart again.

@@ -96,7 +96,7 @@ impl Run {
         let (created_at, updated_at) = self.lifecycle.bounds()?;
         let Outcome { status, error_message, error_details, .. } = self.lifecycle.outcome();
         let mut flags = self.lifecycle.flags();
-        if self.channel.get().is_some_and(|channel| !lookups.channels.contains(channel)) {
+        if self.channel.get().is_some_and(|channel| !lookups.knows_channel(org_id, channel)) {
             flags.insert("unknown_channel");
         }
         if self.endpoints_used.truncated() {
