@@ -2,6 +2,7 @@
 
 #[cfg(feature = "archive")]
 mod archive;
+mod catalogue;
 mod dead_letters;
 mod demo;
 mod emit;
@@ -33,6 +34,7 @@ pub enum Command {
     Ledger(services::Ledger),
     Projector(services::Projector),
     Org(org::Org),
+    Catalogue(catalogue::Catalogue),
     Emit(emit::Emit),
     Simulate(simulate::Simulate),
     Import(import::Import),
@@ -65,6 +67,7 @@ impl Command {
             Self::Ledger(command) => command.run(settings).await,
             Self::Projector(command) => command.run(settings).await,
             Self::Org(command) => command.run(settings).await,
+            Self::Catalogue(command) => command.run(settings).await,
             Self::Emit(command) => command.run(settings).await,
             Self::Simulate(command) => command.run(settings).await,
             Self::Import(command) => command.run(settings).await,

@@ -158,6 +158,7 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         let mut table = output::table(&["dead letter", &self.id.to_string()]);
+        let payload = if letter.code == "secret_in_payload" { "payload, without data" } else { "payload" };
         for (name, value) in [
             ("state", letter.state.clone()),
             ("code", letter.code.clone()),
@@ -168,7 +169,7 @@ impl Show {
             ("received", output::time(Some(letter.received_at))),
             ("attempts", format!("{}, the last {}", letter.attempts, output::time(Some(letter.last_attempt_at)))),
             ("headers", letter.headers.clone()),
-            ("payload", String::from_utf8_lossy(&letter.payload).into_owned()),
+            (payload, String::from_utf8_lossy(&letter.payload).into_owned()),
         ] {
             output::row(&mut table, [name, &value]);
         }

@@ -6,13 +6,14 @@ use clap::Args;
 use ledger::{
     connection::Role,
     migrate::{self, Migration, MissingIndex, State},
+    shared_org,
     stream::EventStream,
 };
 use serde_json::json;
 
 use crate::{output, settings::Settings};
 
-/// Apply the migrations and make the stream where they are missing
+/// Apply the migrations, make the stream and publish the shared reference data where they are missing
 #[derive(Args)]
 pub struct Migrate {
     /// Change nothing; say what differs, and exit 1 if anything does
@@ -34,7 +35,15 @@ impl Migrate {
         }
         let applied = migrate::migrate(&mut conn).await?;
         if settings.given_nats_url.is_some() {
-            EventStream::ensure(&settings.connect_to_nats().await?).await?;
+            let client = settings.connect_to_nats().await?;
+            EventStream::ensure(&client).await?;
+            let published = shared_org::publish_missing(&mut settings.connect(Role::Ledger).await?, client).await?;
+            if published > 0 {
+                tracing::info!(
+                    events = published,
+                    "published the reference data of the shared org that the ledger lacked"
+                );
+            }
         }
         self.report(&applied, &[])
     }
