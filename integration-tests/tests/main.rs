@@ -4,6 +4,7 @@
 mod architecture;
 mod archiving;
 mod backpressure;
+mod catalogue;
 mod commands;
 mod corrections;
 mod dead_letters;

@@ -10,7 +10,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stack::Stack;
 use uuid::Uuid;
 
-use crate::harness::{Sent, eventually, new_run, run, size_reaches, stack};
+use crate::{
+    catalogue::{projected, publish_one_of_each},
+    harness::{Sent, eventually, new_run, run, size, stack},
+};
 
 /// Every role that a service or a person connects as.
 const ROLES: [&str; 4] = ["runledger_ledger", "runledger_projector", "runledger_reader", "runledger_admin"];
@@ -28,7 +31,8 @@ async fn two_orgs() -> (Stack, OrgId, OrgId) {
         Sent::valid(org_id, "step.started", run_id.uuid(), step).publish(&stack).await;
         Sent::valid(org_id, "run.started", run_id.uuid(), json!({})).publish(&stack).await;
         Sent::valid(org_id, "run.exploded", run_id.uuid(), json!({})).publish(&stack).await;
-        size_reaches(&stack, org_id, 4).await;
+        let of_catalogue = publish_one_of_each(&stack, org_id).await;
+        projected(&stack, org_id, 4 + of_catalogue).await;
         stack.wait_for_run(org_id, run_id, "running").await.unwrap();
         orgs.push(org_id);
     }
@@ -181,7 +185,7 @@ async fn the_org_of_a_transaction_is_not_that_of_the_next() {
     let mut tx = conn.begin().await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("SET LOCAL runledger.org_id = '{one}'"))).execute(&mut *tx).await.unwrap();
     let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger.event").fetch_one(&mut *tx).await.unwrap();
-    assert_eq!(seen, 4);
+    assert_eq!(seen, size(&stack, one).await);
     tx.commit().await.unwrap();
     // The setting is now empty, which is not the same as unset.
     let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger.event").fetch_one(&mut conn).await.unwrap();
