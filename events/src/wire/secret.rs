@@ -69,7 +69,7 @@ const PATH_KEY_LENGTH_MAX: usize = 64;
 /// Whether a refused message seems to be of a family that may hold no secrets.
 pub(super) fn is_kept_out_of(message: &Message<'_>) -> bool {
     let is_type = |text: &[u8]| KEPT_OUT_OF.contains(&family(&percent_decode(text).decode_utf8_lossy()));
-    let in_subject = message.subject.split(|byte| *byte == b'.').any(|token| is_type(token));
+    let in_subject = message.subject.split(|byte| *byte == b'.').any(is_type);
     let in_headers =
         message.headers.iter().any(|(name, value)| name.eq_ignore_ascii_case(b"ce-type") && is_type(value));
     in_subject || in_headers || {
