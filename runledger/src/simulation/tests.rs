@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{Code, EventData, payload, wire};
+use events::{Code, EventData, catalogue::EventType, payload, wire};
 
 use super::{delivery::Delivery, *};
 use crate::publisher::Publication;
@@ -87,7 +87,9 @@ fn a_thousand_runs_have_everything_in_them() {
     }
     let by_hand =
         ["org.updated", "org.deactivated", "user.updated", "user.deactivated", "run.retracted", "run.reinstated"];
-    for event_type in events::catalogue::EVENT_TYPES.iter().filter(|known| !by_hand.contains(&known.name)) {
+    let of_catalogue = ["endpoint", "lookup", "portal_type", "task_signature", "task_type"];
+    let expected = |known: &&EventType| !by_hand.contains(&known.name) && !of_catalogue.contains(&known.family());
+    for event_type in events::catalogue::EVENT_TYPES.iter().filter(expected) {
         assert!(by_type.contains_key(event_type.name), "{} does not occur", event_type.name);
     }
     let ended = |event_type| by_type[event_type];
