@@ -55,7 +55,7 @@ async fn add_channel(stack: &Stack, org_id: OrgId, code: &str) {
 async fn an_org_sees_its_own_entries_and_everyones_and_no_others() {
     let stack = stack().await;
     let (one, two) = (stack.register_org("one").await.unwrap(), stack.register_org("two").await.unwrap());
-    for (org_id, name) in [(SHARED_ORG, "everyone's"), (one, "one's"), (two, "two's")] {
+    for (org_id, name) in [(SHARED_ORG, "common"), (one, "one's"), (two, "two's")] {
         let portal_type = Sent::valid(org_id, "portal_type.defined", Uuid::new_v4(), json!({ "name": name }));
         portal_type.publish(&stack).await;
         let data = json!({ "name": name, "secret_ref": "prod/portal", "settings": { "attempts_max": 3 } });
@@ -67,9 +67,9 @@ async fn an_org_sees_its_own_entries_and_everyones_and_no_others() {
     let names = |printed: &Printed| objects(printed).iter().map(|row| row["name"].clone()).collect::<Vec<_>>();
     for kind in ["portal-types", "endpoints"] {
         let of_one = run(&stack, ["catalogue", "list", kind, "--org", &one.to_string(), "--json"]).await;
-        assert_eq!(names(&of_one), ["everyone's", "one's"], "{kind}");
+        assert_eq!(names(&of_one), ["common", "one's"], "{kind}");
         let of_all = run(&stack, ["catalogue", "list", kind, "--json"]).await;
-        assert_eq!(names(&of_all), ["everyone's", "one's", "two's"], "{kind}");
+        assert_eq!(names(&of_all), ["common", "one's", "two's"], "{kind}");
     }
     let printed = run(&stack, ["catalogue", "list", "--org", &two.to_string()]).await;
     for shown in ["everyone", "two's", "prod/portal", "channel_type_lu", "Web portal"] {

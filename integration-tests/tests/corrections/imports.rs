@@ -226,7 +226,9 @@ async fn a_revert_that_broke_off_half_way_is_done_again_and_doubles_nothing() {
     jetstream.update_stream(config.config).await.unwrap();
 
     let reverted = revert(&stack, import_id).await;
-    assert_eq!((&reverted["retracted"], &reverted["retracted_before"]), (&json!(CASES - ROOM), &json!(ROOM)));
+    // What was on its way when the stream was full may have found room later.
+    let [now, before] = ["retracted", "retracted_before"].map(|count| reverted[count].as_u64().unwrap() as usize);
+    assert!(before >= ROOM && now > 0 && before + now == CASES, "{reverted}");
     assert_eq!(count(&stack, org_id, "run.retracted").await, CASES as i64);
     assert_eq!(all_rows(&stack, org_id).await, Vec::<String>::new());
     assert_intact(&stack).await;
