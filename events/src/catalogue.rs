@@ -44,7 +44,7 @@ pub struct EventType {
 }
 
 impl EventType {
-    /// What stands before the first dot: `org`, `user`, `run`, `step`.
+    /// What stands before the first dot, such as `run`.
     pub fn family(&self) -> &'static str {
         family(self.name)
     }
@@ -136,6 +136,19 @@ catalogue! {
     StepCompleted = "step.completed" 1
     StepFailed = "step.failed" 1
     StepSkipped = "step.skipped" 1
+    WorkflowCreated = "workflow.created" 1
+    WorkflowRevised = "workflow.revised" 1
+    WorkflowArchived = "workflow.archived" 1
+    BatchSubmitted = "batch.submitted" 1
+    BatchStarted = "batch.started" 1
+    BatchCompleted = "batch.completed" 1
+    BatchFailed = "batch.failed" 1
+    BatchCancelled = "batch.cancelled" 1
+    BatchRowAdded = "batch_row.added" 1
+    BatchRowStarted = "batch_row.started" 1
+    BatchRowCompleted = "batch_row.completed" 1
+    BatchRowFailed = "batch_row.failed" 1
+    BatchRowSkipped = "batch_row.skipped" 1
 }
 
 /// The event type of this name, unless the catalogue does not have it.

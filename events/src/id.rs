@@ -117,7 +117,7 @@ ids! {
     OrgId
     /// An event, unique within its org: the idempotency key.
     EventId
-    /// What an event is about: for run and step events the run, for others the org or the user.
+    /// What an event is about: for run and step events the run, for others the org, the user, the workflow, the batch.
     SubjectId
     /// A run of a workflow.
     RunId
@@ -137,6 +137,10 @@ ids! {
     TaskTypeId
     /// A way of carrying out a task on a portal.
     TaskSignatureId
+    /// A batch of rows, each of which causes a run.
+    BatchId
+    /// A row of a batch. Unique within its batch only.
+    RowId
 }
 
 /// The org whose data everyone may read. It is registered by the system.
@@ -149,6 +153,30 @@ impl RunId {
     }
 
     /// The subject of this run's events.
+    pub const fn subject(self) -> SubjectId {
+        SubjectId(self.0)
+    }
+}
+
+impl WorkflowId {
+    /// The workflow that a workflow event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
+    }
+
+    /// The subject of this workflow's events.
+    pub const fn subject(self) -> SubjectId {
+        SubjectId(self.0)
+    }
+}
+
+impl BatchId {
+    /// The batch that an event of it or of its rows with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
+    }
+
+    /// The subject of the events of this batch and of its rows.
     pub const fn subject(self) -> SubjectId {
         SubjectId(self.0)
     }

@@ -31,7 +31,8 @@ fn every_name_is_once_in_the_catalogue() {
     assert_eq!(names.len(), EVENT_TYPES.len());
     let families: BTreeSet<_> = EVENT_TYPES.iter().map(EventType::family).collect();
     let catalogue = ["endpoint", "lookup", "portal_type", "task_signature", "task_type"];
-    assert_eq!(families, BTreeSet::from(["org", "run", "step", "user"]).union(&catalogue.into()).copied().collect());
+    let runs = ["batch", "batch_row", "org", "run", "step", "user", "workflow"];
+    assert_eq!(families, catalogue.into_iter().chain(runs).collect());
 }
 
 #[test]
@@ -75,6 +76,9 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
         ("run.created", format!(r#"{{"channel":"{}"}}"#, "c".repeat(513)), "data.channel"),
         ("run.endpoint_used", r#"{"endpoint":{"name":"x"}}"#.to_owned(), "endpoint_id"),
         ("run.retracted", "{}".to_owned(), "data.reason"),
+        ("batch.submitted", r#"{"rows_expected":-1}"#.to_owned(), "data.rows_expected"),
+        ("batch.failed", "{}".to_owned(), "data.error_message"),
+        ("batch_row.added", r#"{"row_number":1}"#.to_owned(), "data.row_id"),
         ("run.retracted", r#"{"reason":""}"#.to_owned(), "data.reason"),
         ("run.reinstated", r#"{"reinstated_by":7}"#.to_owned(), "data.reinstated_by"),
         ("lookup.value_added", r#"{"lookup":"run_lu","code":"a","label":"A"}"#.to_owned(), "data.lookup"),

@@ -28,16 +28,21 @@ pub fn attempt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Err
     at_least(0, optional(deserializer)?.unwrap_or(0))
 }
 
-/// The attempt that a retry begins: 1 or more.
-pub fn retry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+/// How many there are: 0 or more, or none for `null`.
+pub fn optional_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    optional(deserializer)?.map(|count| at_least(0, count)).transpose()
+}
+
+/// What is counted from 1, such as the attempt that a retry begins.
+pub fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     at_least(1, deserializer.deserialize_i64(Integer(PhantomData))?.unwrap_or(0))
 }
 
-fn at_least<E: Error>(least: i32, attempt: i32) -> Result<i32, E> {
-    if attempt >= least {
-        return Ok(attempt);
+fn at_least<E: Error>(least: i32, number: i32) -> Result<i32, E> {
+    if number >= least {
+        return Ok(number);
     }
-    Err(E::custom(Refusal::new(Code::InvalidEvent, format!("it is {attempt}; send {least} or more"))))
+    Err(E::custom(Refusal::new(Code::InvalidEvent, format!("it is {number}; send {least} or more"))))
 }
 
 struct Integer<T>(PhantomData<T>);

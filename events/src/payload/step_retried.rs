@@ -14,7 +14,7 @@ pub struct StepRetried {
     /// The step, unique within its run.
     pub step_id: StepId,
     /// The attempt that is about to be made: 1 is the first retry.
-    #[serde(deserialize_with = "integer::retry")]
+    #[serde(deserialize_with = "integer::one_or_more")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub attempt: i32,
     /// What went wrong before, for people.
