@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`projection`], [`registry()`] | what a projection is; the list of them |
-//! | [`organization`], [`app_user`], [`user_workflow_run`] | the projections |
+//! | [`organization`], [`app_user`], [`user_workflow_run`], [`user_workflow`], [`batch_job`] | the projections |
 //! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
 //! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |
@@ -22,6 +22,7 @@ mod advance;
 pub mod app_user;
 mod appended;
 mod batch;
+pub mod batch_job;
 mod bulk;
 mod cache;
 mod checkpoint;
@@ -47,6 +48,7 @@ mod status;
 mod story;
 pub mod task_signature;
 pub mod task_type;
+pub mod user_workflow;
 pub mod user_workflow_run;
 mod write;
 

@@ -11,9 +11,13 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
+mod batch;
 mod catalogue;
+mod workflow;
 
+pub use batch::{BatchPlace, batch_list, batch_show};
 pub use catalogue::{CatalogueKind, catalogue_list};
+pub use workflow::{workflow_list, workflow_show};
 
 /// Which runs to list; what is none does not matter.
 #[derive(Clone, Debug, Default)]

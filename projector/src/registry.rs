@@ -7,6 +7,7 @@ use events::{RecordedEvent, Refusal};
 use crate::{
     advance::{Advance, Folder},
     app_user::AppUser,
+    batch_job::BatchJob,
     bulk::{Bulk, Subjects},
     checkpoint::Version,
     generation::Target,
@@ -17,6 +18,7 @@ use crate::{
     projection::{FoldEvent, Projection},
     task_signature::TaskSignature,
     task_type::TaskType,
+    user_workflow::UserWorkflow,
     user_workflow_run::UserWorkflowRun,
 };
 
@@ -29,6 +31,8 @@ const PROJECTIONS: &[Registration] = &[
     Registration::of::<TaskType>(),
     Registration::of::<TaskSignature>(),
     Registration::of::<UserWorkflowRun>(),
+    Registration::of::<UserWorkflow>(),
+    Registration::of::<BatchJob>(),
 ];
 
 /// Event types that no projection folds, with the reason.

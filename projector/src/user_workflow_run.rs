@@ -21,7 +21,7 @@ use sqlx::PgConnection;
 
 use crate::{
     copy::Copy,
-    fold::{Latest, Sources, Stamp},
+    fold::{Latest, Numbers, Sources, Stamp},
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
 };
 
@@ -46,7 +46,7 @@ pub struct UserWorkflowRun {
     unfoldable: bool,
     run: Run,
     steps: HashMap<StepId, Step>,
-    numbers: StepNumbers,
+    numbers: Numbers,
     /// Whether an event came since the last rows were taken, and to which steps.
     changed: bool,
     changed_steps: BTreeSet<StepId>,
@@ -228,37 +228,4 @@ fn step_id(event_type: &str, data: &str) -> Option<StepId> {
     }
     let is_of_a_step = catalogue::family(event_type) == "step";
     serde_json::from_str::<Named>(data).ok().filter(|_| is_of_a_step).map(|named| named.step_id)
-}
-
-/// How many steps have each number, kept up to date so that nobody needs to walk all steps.
-#[derive(Debug, Default)]
-struct StepNumbers {
-    steps: HashMap<i32, usize>,
-    reused: usize,
-}
-
-impl StepNumbers {
-    fn change(&mut self, from: Option<i32>, to: Option<i32>) {
-        if from == to {
-            return;
-        }
-        if let Some(steps) = from.and_then(|number| self.steps.get_mut(&number)) {
-            *steps -= 1;
-            self.reused -= usize::from(*steps == 1);
-        }
-        if let Some(number) = to {
-            let steps = self.steps.entry(number).or_default();
-            *steps += 1;
-            self.reused += usize::from(*steps == 2);
-        }
-    }
-
-    fn reused(&self) -> bool {
-        self.reused > 0
-    }
-
-    /// About how many bytes of memory this holds beside its own size.
-    fn weight(&self) -> usize {
-        self.steps.len() * 32
-    }
 }

@@ -110,6 +110,11 @@ impl Lifecycle {
         self.winner.get().cloned().unwrap_or_default()
     }
 
+    /// The status that the winning event leads to; pending while no event has said anything.
+    pub fn status(&self) -> Status {
+        self.winner.get().map_or(Status::Pending, |outcome| outcome.status)
+    }
+
     /// The earliest start.
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
         self.started_at
