@@ -10,6 +10,7 @@ mod publisher;
 mod service;
 mod settings;
 mod simulation;
+mod workflow;
 
 use clap::Parser;
 

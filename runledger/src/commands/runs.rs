@@ -23,6 +23,7 @@ use crate::settings::Settings;
 
 mod changes;
 mod diff;
+mod followed;
 mod history;
 mod list;
 mod retract;

@@ -1,4 +1,4 @@
-//! `runledger runs show`: a run with its steps, as it is or as it was.
+//! `runledger runs show`: a run with its steps, as it is or as it was, and on the workflow that it followed.
 
 use std::process::ExitCode;
 
@@ -15,8 +15,9 @@ use projector::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 
-use super::{check_is_past, no_row, the_org, the_run};
+use super::{check_is_past, followed::Followed, no_row, the_org, the_run};
 use crate::{output, settings::Settings};
 
 /// Show a run with its steps, as it is or as it was
@@ -36,7 +37,7 @@ pub struct Show {
     /// Only what had been recorded by this time (RFC 3339), or up to this seq of the org's ledger
     #[arg(long, value_name = "TIME|SEQ")]
     known_at: Option<KnownAt>,
-    /// Print JSON: the run's columns and `steps`
+    /// Print JSON: the run's columns, `steps`, and `workflow`, if it names one: its nodes with the steps on them
     #[arg(long)]
     json: bool,
 }
@@ -57,10 +58,13 @@ impl Show {
             }
         };
         if self.json {
-            output::json(&row)?;
+            match Followed::of(&mut conn, &row).await? {
+                Some(followed) => output::json(&followed.json(&row)?)?,
+                None => output::json(&row)?,
+            }
         } else {
             print_point(point)?;
-            print_run(&row)?;
+            print_run(&mut conn, &row).await?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -104,8 +108,16 @@ struct Step {
     flags: Vec<String>,
 }
 
-/// Prints a run, as [`run_show`](projector::query::run_show) gives it, with its steps.
-pub fn print_run(row: &RawValue) -> anyhow::Result<()> {
+/// Prints a run, as [`run_show`](projector::query::run_show) gives it, with its steps, also on its workflow.
+pub async fn print_run(conn: &mut PgConnection, row: &RawValue) -> anyhow::Result<()> {
+    print_steps(row)?;
+    match Followed::of(conn, row).await? {
+        Some(followed) => followed.print(),
+        None => Ok(()),
+    }
+}
+
+fn print_steps(row: &RawValue) -> anyhow::Result<()> {
     let shown: Shown = serde_json::from_str(row.get())?;
     let run = &shown.run;
     output::print(format!("run {}  {}", run.run_id, run.status.to_uppercase()))?;
