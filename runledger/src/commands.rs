@@ -2,6 +2,7 @@
 
 #[cfg(feature = "archive")]
 mod archive;
+mod batches;
 mod catalogue;
 mod dead_letters;
 mod demo;
@@ -18,6 +19,7 @@ mod status;
 mod tail;
 mod verify;
 mod wait;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ pub enum Command {
     Import(import::Import),
     Status(status::Status),
     Runs(runs::Runs),
+    Workflows(workflows::Workflows),
+    Batches(batches::Batches),
     Tail(tail::Tail),
     Replay(replay::Replay),
     DeadLetters(dead_letters::DeadLetters),
@@ -73,6 +77,8 @@ impl Command {
             Self::Import(command) => command.run(settings).await,
             Self::Status(command) => command.run(settings).await,
             Self::Runs(command) => command.run(settings).await,
+            Self::Workflows(command) => command.run(settings).await,
+            Self::Batches(command) => command.run(settings).await,
             Self::Tail(command) => command.run(settings).await,
             Self::Replay(command) => command.run(settings).await,
             Self::DeadLetters(command) => command.run(settings).await,

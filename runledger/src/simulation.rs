@@ -1,14 +1,17 @@
 //! A made-up but believable workload: billing workflows of a few orgs over most of a day.
 //!
 //! Everything follows from the [`Scenario`]: the same one gives the same messages, byte for byte, in
-//! the same order, and another one gives other orgs and runs. Runs are told one by one ([`run`]) and put into the order of their
-//! arrival ([`delivery`]), so the memory needed does not grow with their number. Called by
-//! `simulate` and `demo`.
+//! the same order, and another one gives other orgs and runs. Runs are told one by one ([`run`]), with what they mean to
+//! the batches that they come in ([`batch`]), and put into the order of their arrival ([`delivery`]), so the memory
+//! needed does not grow with their number. The workflows that they follow are defined before them ([`definition`]).
+//! Called by `simulate` and `demo`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{SeedableRng, rngs::StdRng};
 use uuid::Uuid;
 
+mod batch;
+mod definition;
 mod delivery;
 mod matter;
 mod org;

@@ -24,7 +24,7 @@ use stack::{
 };
 
 use super::{
-    runs,
+    batches, runs,
     verify::{self, Evidence},
     wait,
 };
@@ -109,6 +109,8 @@ impl Demo {
         print_counts(&mut conn).await?;
         heading("A run that failed")?;
         print_a_failed_run(&mut conn).await?;
+        heading("A batch")?;
+        print_a_batch(&mut conn).await?;
         heading("What was refused, and why")?;
         print_refused(&mut conn).await?;
         heading("Integrity, recomputed from the events")?;
@@ -170,7 +172,13 @@ async fn print_a_failed_run(conn: &mut PgConnection) -> anyhow::Result<()> {
     let Some(row) = rows.first() else { return Ok(output::print("none failed this time")?) };
     let run = Run::of_row(row)?;
     let shown = query::run_show(conn, run.run_id, Some(run.org_id)).await?;
-    runs::print_run(shown.first().context("the run is gone")?)
+    runs::print_run(conn, shown.first().context("the run is gone")?).await
+}
+
+async fn print_a_batch(conn: &mut PgConnection) -> anyhow::Result<()> {
+    let rows = query::batch_list(conn, None, None, None, 1).await?;
+    let Some(row) = rows.first() else { return Ok(output::print("there is none this time")?) };
+    batches::print_batch(&batches::shown(conn, row, 5).await?)
 }
 
 async fn print_refused(conn: &mut PgConnection) -> anyhow::Result<()> {

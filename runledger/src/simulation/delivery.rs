@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::RngExt;
+use events::Event;
+use rand::{RngExt, rngs::StdRng};
 
-use super::{Simulation, refused, run};
+use super::{Simulation, batch::Batches, definition, refused, run};
 use crate::publisher::Publication;
 
 /// Of 1,000 events, so many arrive late.
@@ -40,13 +41,22 @@ pub struct Deliveries<'a> {
     pending: BTreeMap<(DateTime<Utc>, u64), Delivery>,
     told: u64,
     runs_begun: u32,
+    batches: Batches<'a>,
 }
 
 impl<'a> Deliveries<'a> {
     pub(super) fn begin(simulation: &'a Simulation) -> anyhow::Result<Self> {
-        let mut deliveries = Self { simulation, pending: BTreeMap::new(), told: 0, runs_begun: 0 };
-        for event in simulation.orgs().iter().flat_map(|org| org.registrations()) {
-            deliveries.add(event.occurred_at, Manner::Prompt, Publication::of(event));
+        let batches = Batches::of(simulation);
+        let mut deliveries = Self { simulation, pending: BTreeMap::new(), told: 0, runs_begun: 0, batches };
+        for org in simulation.orgs() {
+            for event in org.registrations() {
+                deliveries.add(event.occurred_at, Manner::Prompt, Publication::of(event));
+            }
+            // Told when the org is registered, though they are older.
+            let registered = org.registrations().iter().map(|event| event.occurred_at).max();
+            for event in definition::of_org(simulation, org)? {
+                deliveries.add(registered.unwrap_or(event.occurred_at), Manner::Prompt, Publication::of(&event));
+            }
         }
         for bug in refused::all(simulation)? {
             deliveries.add(bug.at, Manner::Refused, bug.publication);
@@ -65,20 +75,26 @@ impl<'a> Deliveries<'a> {
     }
 
     fn begin_run(&mut self) -> anyhow::Result<()> {
-        let mut rng = self.simulation.chance(&format!("deliveries of run {}", self.runs_begun));
-        for event in run::tell(self.simulation, self.runs_begun)? {
+        let run = run::tell(self.simulation, self.runs_begun)?;
+        let of_batches = self.batches.tell(&run)?;
+        self.arrive(&run, self.simulation.chance(&format!("deliveries of run {}", self.runs_begun)));
+        self.arrive(&of_batches, self.simulation.chance(&format!("deliveries beside run {}", self.runs_begun)));
+        self.runs_begun += 1;
+        Ok(())
+    }
+
+    fn arrive(&mut self, events: &[Event], mut rng: StdRng) {
+        for event in events {
             let is_late = rng.random_range(0..1_000) < LATE_PERMILLE;
             let delay_ms = if is_late { rng.random_range(60_000..45 * 60_000) } else { rng.random_range(5..60) };
             let at = event.occurred_at + TimeDelta::milliseconds(delay_ms);
-            self.add(at, if is_late { Manner::Late } else { Manner::Prompt }, Publication::of(&event));
+            self.add(at, if is_late { Manner::Late } else { Manner::Prompt }, Publication::of(event));
             if rng.random_range(0..1_000) < DOUBLED_PERMILLE {
                 let again = at + TimeDelta::milliseconds(rng.random_range(1_000..600_000));
                 // NATS would drop what it knows by its id; without one, the ledger has to.
-                self.add(again, Manner::Again, Publication::without_id(&event));
+                self.add(again, Manner::Again, Publication::without_id(event));
             }
         }
-        self.runs_begun += 1;
-        Ok(())
     }
 
     /// Whether a run begins before, or when, the next pending message arrives.

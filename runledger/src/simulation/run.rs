@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
     Event, EventData,
-    id::{NodeId, RunId, StepId},
+    id::{RunId, StepId},
     payload::{
         RunAttributes, RunCancelled, RunCompleted, RunContextAdded, RunCreated, RunEndpointUsed, RunFailed, RunStarted,
         RunTimedOut, StepCompleted, StepCreated, StepEventLogged, StepFailed, StepRetried, StepScreenshotCaptured,
@@ -16,7 +16,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    NAMESPACE, Org, Simulation,
+    NAMESPACE, Org, Simulation, batch,
     matter::Matter,
     workflow::{Channel, Fault, Node, WORKFLOWS, Workflow},
 };
@@ -132,9 +132,9 @@ impl Story<'_> {
     }
 
     fn begin(&mut self, workflow: &Workflow, number: u32) -> anyhow::Result<()> {
-        let batch = format!("B-{}", self.clock.format("%m%d-%H"));
+        let batch = batch::external_id(self.clock);
         let attributes = RunAttributes {
-            workflow_id: Some(Uuid::new_v5(&NAMESPACE, workflow.name.as_bytes()).try_into()?),
+            workflow_id: Some(workflow.id()?),
             workflow_revision: Some(workflow.revision),
             channel: Some(self.channel.code().try_into()?),
             external_id: Some(format!("{}-{:06}", workflow.prefix, number + 1).as_str().try_into()?),
@@ -160,11 +160,10 @@ impl Story<'_> {
     }
 
     fn step(&mut self, at: usize, node: &'static Node, workflow: &Workflow) -> anyhow::Result<Step> {
-        let node_id = Uuid::new_v5(&NAMESPACE, format!("{} of {}", node.label, workflow.name).as_bytes());
         let step_id = self.simulation.id(&format!("step {at} of {}", self.run_id))?;
         self.tell(&StepCreated {
             step_id,
-            node_id: Some(NodeId::try_from(node_id)?),
+            node_id: Some(workflow.node_id(node)?),
             step_number: Some(at as i32 + 1),
             metadata: Some(Object::of(&json!({ "label": node.label }))?),
             legacy_step_id: None,

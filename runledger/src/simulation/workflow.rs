@@ -1,8 +1,10 @@
 //! The workflows: which steps there are, what each takes in and gives out, and what goes wrong.
 
+use events::id::{InvalidId, NodeId, WorkflowId};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::matter::Matter;
+use super::{NAMESPACE, matter::Matter};
 
 /// How a run reaches the payer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,15 @@ impl Channel {
             Self::Web => WEB,
             Self::Voice => VOICE,
             Self::Efax => EFAX,
+        }
+    }
+
+    /// Who works over this channel, as definitions of workflows say it.
+    pub fn agent_type(self) -> &'static str {
+        match self {
+            Self::Web => "browser",
+            Self::Voice => "voice",
+            Self::Efax => "fax",
         }
     }
 
@@ -95,6 +106,16 @@ pub struct Workflow {
 }
 
 impl Workflow {
+    /// Its id, the same in every org.
+    pub fn id(&self) -> Result<WorkflowId, InvalidId> {
+        WorkflowId::try_from(Uuid::new_v5(&NAMESPACE, self.name.as_bytes()))
+    }
+
+    /// The id of one of its nodes.
+    pub fn node_id(&self, node: &Node) -> Result<NodeId, InvalidId> {
+        NodeId::try_from(Uuid::new_v5(&NAMESPACE, format!("{} of {}", node.label, self.name).as_bytes()))
+    }
+
     /// The steps of a run over this channel.
     pub fn nodes(&self, channel: Channel) -> impl Iterator<Item = &'static Node> {
         self.opening.iter().chain(channel.nodes()).chain(self.closing)
