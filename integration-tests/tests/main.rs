@@ -4,6 +4,7 @@
 mod architecture;
 mod archiving;
 mod backpressure;
+mod batches;
 mod catalogue;
 mod commands;
 mod corrections;
@@ -24,3 +25,4 @@ mod takeover;
 mod tenancy;
 mod time_travel;
 mod verifying;
+mod workflows;

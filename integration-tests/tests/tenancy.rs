@@ -31,19 +31,29 @@ async fn two_orgs() -> (Stack, OrgId, OrgId) {
         Sent::valid(org_id, "step.started", run_id.uuid(), step).publish(&stack).await;
         Sent::valid(org_id, "run.started", run_id.uuid(), json!({})).publish(&stack).await;
         Sent::valid(org_id, "run.exploded", run_id.uuid(), json!({})).publish(&stack).await;
+        let row = json!({ "row_id": Uuid::new_v4() });
+        Sent::valid(org_id, "batch_row.added", Uuid::new_v4(), row).publish(&stack).await;
+        let nodes = [Uuid::new_v4(), Uuid::new_v4()];
+        let workflow = json!({
+            "name": "w", "revision": 1, "nodes": nodes.map(|node_id| json!({ "node_id": node_id, "label": "n" })),
+            "transitions": [{ "from": nodes[0], "to": nodes[1] }],
+        });
+        Sent::valid(org_id, "workflow.created", Uuid::new_v4(), workflow).publish(&stack).await;
         let of_catalogue = publish_one_of_each(&stack, org_id).await;
-        projected(&stack, org_id, 4 + of_catalogue).await;
+        projected(&stack, org_id, 6 + of_catalogue).await;
         stack.wait_for_run(org_id, run_id, "running").await.unwrap();
         orgs.push(org_id);
     }
-    eventually("the projections of orgs and users", async || {
-        let rows: i64 =
-            sqlx::query_scalar("SELECT (SELECT count(*) FROM app_user) + (SELECT count(*) FROM organization)")
-                .fetch_one(stack.pool())
-                .await
-                .unwrap();
+    eventually("the projections of orgs, users, workflows and batches", async || {
+        let rows: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM app_user) + (SELECT count(*) FROM organization)
+                  + (SELECT count(*) FROM user_workflow) + (SELECT count(*) FROM batch_row)",
+        )
+        .fetch_one(stack.pool())
+        .await
+        .unwrap();
         // The shared org is one of them.
-        (rows == 5).then_some(())
+        (rows == 9).then_some(())
     })
     .await;
     // Nothing of this test makes a poison event or archives one.
