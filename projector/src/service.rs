@@ -19,7 +19,7 @@ use ledger::{
     ingest::APPENDED_CHANNEL,
 };
 use metrics::gauge;
-use sqlx::{PgConnection, PgPool, postgres::PgListener, query};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgListener, query};
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,
@@ -250,7 +250,11 @@ impl Projector {
     async fn pass(&self) -> Result<Vec<Key>, sqlx::Error> {
         let read = std::mem::take(&mut *lock(&self.read));
         let projections: Vec<_> = self.projections.iter().map(|(projection, _)| *projection).collect();
-        let passed = read.pass(&mut *self.pool.acquire().await?, &projections).await?;
+        // As in a step, there is no need to wait for the disk.
+        let mut conn = self.pool.acquire().await?;
+        let mut tx = conn.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
+        let passed = read.pass(&mut tx, &projections).await?;
+        tx.commit().await?;
         for Passed { projection, org_id, from, to } in &passed {
             self.projections[*projection].1.passed(*org_id, *from, *to);
         }

@@ -39,6 +39,8 @@ const KEY_ENDINGS: [&str; 15] = [
 ];
 /// … or are this: as an ending it would be that of other words.
 const KEYS: [&str; 3] = ["pass", "pin", "pw"];
+/// Keys under which the value of an object stands that is named like a secret.
+const IN_PLACE_OF_IT: [&str; 4] = ["value", "text", "plain", "plaintext"];
 /// The one key whose value names a secret.
 const REFERENCE: &str = "secret_ref";
 /// What keys and tokens of well-known services begin with.
@@ -101,11 +103,11 @@ pub(super) struct Found {
 pub(super) fn find(bytes: &[u8]) -> Option<Found> {
     let text = String::from_utf8_lossy(bytes);
     // Of the objects that are open, the keys that they stand under; and the key that is next to get a value.
-    let (mut path, mut key) = (Vec::new(), String::new());
+    let (mut path, mut key) = (Vec::<Key>::new(), Key::default());
     let mut rest = &*text;
     while let Some(next) = rest.chars().next() {
-        let found = |path: &[String], key: &str, what| Found {
-            path: path.iter().map(String::as_str).chain([key]).filter(|key| !key.is_empty()).map(shown).collect(),
+        let found = |path: &[Key], key: &str, what| Found {
+            path: path.iter().map(|key| &*key.name).chain([key]).filter(|key| !key.is_empty()).map(shown).collect(),
             what,
         };
         match next {
@@ -116,23 +118,23 @@ pub(super) fn find(bytes: &[u8]) -> Option<Found> {
                     if let Some(what) = known_secret(&string) {
                         return Some(found(&path, "", what));
                     }
-                    (key, rest) = (string.into_owned(), value);
-                } else if key == "data_base64" {
+                    (key, rest) = (Key::of(string.into_owned(), path.last()), value);
+                } else if key.name == "data_base64" {
                     let inner = find(&BASE64.decode(string.as_bytes()).unwrap_or_default());
                     if let Some(Found { path: inner, what }) = inner {
                         return Some(Found {
-                            path: found(&path, &key, what).path.into_iter().chain(inner).collect(),
+                            path: found(&path, &key.name, what).path.into_iter().chain(inner).collect(),
                             what,
                         });
                     }
-                } else if let Some(what) = secret_under(&key, &string) {
-                    return Some(found(&path, &key, what));
+                } else if let Some(what) = key.secret_in(&string) {
+                    return Some(found(&path, &key.name, what));
                 }
                 continue;
             }
             '{' => path.push(std::mem::take(&mut key)),
             '}' => key = path.pop().unwrap_or_default(),
-            '-' | '0'..='9' if is_secret_key(&key) => return Some(found(&path, &key, NAMED_LIKE_ONE)),
+            '-' | '0'..='9' if key.is_secret => return Some(found(&path, &key.name, NAMED_LIKE_ONE)),
             _ => {}
         }
         rest = &rest[next.len_utf8()..];
@@ -160,15 +162,30 @@ fn shown(key: &str) -> String {
 
 const NAMED_LIKE_ONE: &str = "is named like a secret and has a value";
 
-/// What makes the value under a key look like a secret.
-fn secret_under(key: &str, value: &str) -> Option<&'static str> {
-    if is_secret_key(key) && !value.is_empty() {
-        return Some(NAMED_LIKE_ONE);
+/// A key, and whether what has it is a secret.
+#[derive(Default)]
+struct Key {
+    name: String,
+    is_secret: bool,
+}
+
+impl Key {
+    /// `parent` is the key of the object that it stands in.
+    fn of(name: String, parent: Option<&Self>) -> Self {
+        let is_the_parents = IN_PLACE_OF_IT.contains(&&*name) && parent.is_some_and(|parent| parent.is_secret);
+        Self { is_secret: is_the_parents || is_secret_key(&name), name }
     }
-    if key == REFERENCE && !is_name(value) {
-        return Some("looks like a secret and not like the name of one");
+
+    /// What makes the value look like a secret.
+    fn secret_in(&self, value: &str) -> Option<&'static str> {
+        if self.is_secret && !value.is_empty() {
+            return Some(NAMED_LIKE_ONE);
+        }
+        if self.name == REFERENCE && !is_name(value) {
+            return Some("looks like a secret and not like the name of one");
+        }
+        known_secret(value)
     }
-    known_secret(value)
 }
 
 fn is_secret_key(key: &str) -> bool {

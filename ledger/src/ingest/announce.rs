@@ -93,7 +93,7 @@ async fn notify(mut commits: mpsc::Receiver<(OrgId, Families)>, database: Databa
                 tokio::time::sleep(NOTIFY_INTERVAL).await;
             }
             Err(error) => {
-                // The partitions report an outage; the projectors look by themselves meanwhile.
+                // The lanes report an outage; the projectors look by themselves meanwhile.
                 tracing::debug!(%error, "an append could not be notified of");
                 conn = None;
                 backoff.wait().await;

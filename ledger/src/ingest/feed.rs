@@ -20,18 +20,21 @@ use chrono::{DateTime, SubsecRound, Utc};
 use futures::{StreamExt, future::try_join_all};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::cursor::Cursor;
+use super::{
+    cursor::Cursor,
+    lane::{LANES, lane_of},
+};
 use crate::stream::{
     Delivery, EventStream, Headers, MESSAGE_BYTES_MAX, PARTITIONS, STREAM, StreamError, partition_filter, partition_of,
     published_subject,
 };
 
-/// The bytes of all messages that were read and not yet committed: what bounds a ledger process, see
+/// The bytes of a lane's messages that were read and not yet committed: what bounds a ledger process, see
 /// `docs/PERFORMANCE.md`.
-const WAITING_KIB_MAX: usize = 24 * 1024;
+const WAITING_KIB_MAX: usize = 24 * 1024 / LANES as usize;
 /// The messages of one partition among them.
 const WAITING_MESSAGES_MAX: usize = 4_096;
 /// What the server sends ahead at most; the greatest message must fit.
@@ -39,7 +42,7 @@ const FETCH_MESSAGES_MAX: usize = 4_096;
 const FETCH_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX as usize;
 /// How long to wait for more partitions before the stream is opened: they come in company.
 const COMPANY_WAIT: Duration = Duration::from_millis(10);
-/// How long a partition that takes nothing may hold up the others.
+/// How long a partition or a lane that takes nothing may hold up the others.
 const STALL_MAX: Duration = Duration::from_secs(30);
 /// How long the server keeps a consumer that does not ask: longer than the flow can be held up.
 const CONSUMER_KEPT: Duration = Duration::from_secs(120);
@@ -78,7 +81,7 @@ impl Feed {
     /// Starts feeding.
     pub(super) fn start() -> Self {
         let (subscriptions, orders) = mpsc::channel(PARTITIONS as usize);
-        let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
+        let room = std::array::from_fn(|_| Arc::new(Semaphore::new(WAITING_KIB_MAX)));
         tokio::spawn(Feeder { orders, held: BTreeMap::new(), one_by_one: false, room }.run());
         Self { subscriptions }
     }
@@ -105,7 +108,8 @@ struct Feeder {
     held: BTreeMap<u32, Subscription>,
     /// Whether the next messages are fetched one by one, in a form that survives any bytes.
     one_by_one: bool,
-    room: Arc<Semaphore>,
+    /// Of each lane: one that takes nothing must not use up what the others need.
+    room: [Arc<Semaphore>; LANES as usize],
 }
 
 /// Why reading the stream was left off.
@@ -240,7 +244,11 @@ impl Feeder {
             return;
         }
         let kib = (delivery.bytes() / 1024 + 1).min(WAITING_KIB_MAX) as u32;
-        let Ok(room) = self.room.clone().acquire_many_owned(kib).await else { return };
+        let lane = lane_of(partition);
+        let Ok(Ok(room)) = timeout(STALL_MAX, self.room[lane as usize].clone().acquire_many_owned(kib)).await else {
+            self.held.retain(|partition, _| lane_of(*partition) != lane);
+            return;
+        };
         held.position = delivery.stream_seq;
         held.stored_at = Some(delivery.stored_at);
         // A copy: the payload as it came keeps all that was read with it in memory.

@@ -38,6 +38,11 @@ const TRIM_MAX: Duration = Duration::from_secs(120);
 /// The partitions that this process wants to hold. A lane that finds one taken by another process takes it out.
 pub(super) type Wanted = Arc<watch::Sender<BTreeSet<u32>>>;
 
+/// The lane that has this partition, if the process has it.
+pub(super) fn lane_of(partition: u32) -> u32 {
+    partition % LANES
+}
+
 /// A lane at work.
 #[derive(Clone)]
 pub(super) struct Lane {
@@ -50,7 +55,7 @@ pub(super) struct Lane {
     pub(super) keep: Option<chrono::Duration>,
     pub(super) feed: Feed,
     pub(super) wanted: Wanted,
-    /// The lane has those partitions whose number has this remainder.
+    /// Which one of them; see [`lane_of`].
     pub(super) number: u32,
 }
 
@@ -100,9 +105,10 @@ impl Lane {
         let (mut trim_due, mut count_due) = (Instant::now(), Instant::now());
         loop {
             wanted.mark_unchanged();
-            let Some(shared) = stop.run_until_cancelled(held.share(self)).await else { break };
-            if shared? {
+            let Some(taken) = stop.run_until_cancelled(held.follow_wish(self)).await else { break };
+            if taken? {
                 (trim_due, count_due) = (Instant::now(), Instant::now());
+                held.after_trouble = false;
             }
             if let Some(keep) = self.keep.filter(|_| Instant::now() >= trim_due) {
                 within(TRIM_MAX, held.trim(keep)).await?;
@@ -140,7 +146,7 @@ impl Lane {
 
     /// The wanted partitions that are this lane's.
     fn wanted_here(&self) -> BTreeSet<u32> {
-        self.wanted.borrow().iter().copied().filter(|partition| partition % LANES == self.number).collect()
+        self.wanted.borrow().iter().copied().filter(|partition| lane_of(*partition) == self.number).collect()
     }
 }
 
@@ -154,7 +160,7 @@ struct Held {
 
 impl Held {
     /// Gives up partitions that are not wanted any more, and takes those that are. Says whether it took any.
-    async fn share(&mut self, lane: &Lane) -> Result<bool, IngestError> {
+    async fn follow_wish(&mut self, lane: &Lane) -> Result<bool, IngestError> {
         let wanted = lane.wanted_here();
         let unwanted: Vec<u32> =
             self.writer.cursors.keys().copied().filter(|partition| !wanted.contains(partition)).collect();
@@ -174,6 +180,7 @@ impl Held {
         let Writer { conn, stream, cursors, .. } = &mut self.writer;
         if !lease::take(conn, partition).await? {
             lane.wanted.send_if_modified(|wanted| wanted.remove(&partition));
+            lag(partition).set(0);
             return Ok(());
         }
         let cursor = Cursor::load(conn, stream, partition).await?;

@@ -37,13 +37,14 @@ impl<'a> Path<'a> {
                 None => elsewhere.push(step),
             }
         }
-        let is_come_to: Vec<bool> = on_nodes.iter().map(|steps| !steps.is_empty()).collect();
+        let was_begun = |step: &&PathStep| !matches!(step.status.as_str(), "pending" | "skipped");
+        let is_come_to: Vec<bool> = on_nodes.iter().map(|steps| steps.iter().any(was_begun)).collect();
         let is_taken = (0..graph.edges.len()).map(|number| is_taken(graph, &is_come_to, number)).collect();
         Self { on_nodes, is_taken, elsewhere }
     }
 }
 
-/// Events do not say which transition was taken. One was that has steps at both ends, unless the run also came
+/// Events do not say which transition was taken. One was that has steps at both ends which were begun and not skipped, unless the run also came
 /// from the one to the other over nodes between: then it was a way past them.
 fn is_taken(graph: &Graph, is_come_to: &[bool], number: usize) -> bool {
     let (from, to) = graph.edges[number];

@@ -123,3 +123,16 @@ fn of_a_message_in_structured_mode_the_attributes_can_be_kept() {
     assert_eq!(kept(r#"{"sessiontoken":"x","data":{}}"#), "");
     assert_eq!(kept(r#"{"id":"1","data":{"password":"#), "");
 }
+
+#[test]
+fn an_object_that_is_named_like_a_secret_holds_one() {
+    assert_eq!(path_of(r#"{"auth":{"password":{"value":"hunter2"}}}"#).as_deref(), Some("auth.password.value"));
+    assert_eq!(path_of(r#"{"credentials":{"secret_ref":"prod/portal"}}"#), None);
+}
+
+/// Each of the million characters is looked at a few times at most; otherwise this takes minutes.
+#[test]
+fn a_long_key_with_a_long_number_is_read_once() {
+    let long = format!(r#"{{"{}":{},"password":"hunter2"}}"#, "k".repeat(500_000), "1".repeat(500_000));
+    assert_eq!(path_of(&long).as_deref(), Some("password"));
+}

@@ -117,7 +117,7 @@ fn marks(definition: &Definition, path: &Path<'_>) -> Vec<Mark> {
             [.., last] => format!("{} ×{}", last.status, steps.len()),
         };
         let sign = match steps.last().map(|step| step.status.as_str()) {
-            None => '○',
+            None | Some("pending" | "skipped") => '○',
             Some("failed") => '✗',
             Some(_) => '●',
         };

@@ -50,3 +50,18 @@ fn steps_on_no_node_are_told_apart() {
     let steps = [step(None), step(Some(node_id(7)))];
     assert_eq!(Path::of(&definition, &definition.graph(), &steps).elsewhere.len(), 2);
 }
+
+#[test]
+fn a_step_that_was_skipped_or_not_begun_leads_nowhere() {
+    let node = |number| WorkflowNode { node_id: node_id(number), label: "n".into(), kind: None, metadata: None };
+    let transition = |from, to| WorkflowTransition { from: node_id(from), to: node_id(to), condition: None };
+    let definition = Definition {
+        revision: 1,
+        name: "w".to_owned(),
+        nodes: (0..3).map(node).collect(),
+        transitions: vec![transition(0, 1), transition(0, 2)],
+    };
+    let with_status = |number, status: &str| PathStep { status: status.to_owned(), ..step(Some(node_id(number))) };
+    let steps = [step(Some(node_id(0))), with_status(1, "skipped"), with_status(2, "pending")];
+    assert_eq!(Path::of(&definition, &definition.graph(), &steps).is_taken, [false, false]);
+}
