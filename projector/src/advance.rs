@@ -44,16 +44,17 @@ const BATCH_EVENTS_MAX: i64 = 2_000;
 /// … or so many bytes of payload.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// With more orgs than this, a plan that is good for any of them takes longer to begin with than one made anew.
-const PARTITIONS_MAX: i64 = 256;
+/// A plan for any org is made of plans for all of them, and made again whenever one of their partitions changes: with more
+/// orgs than this, that takes longer than to plan for the org at hand.
+const ORGS_PLANNED_MAX: i64 = 32;
 
 /// To plan the statements of a small step takes longer than to run them, so a connection that makes many steps keeps
-/// the plans: a plan for any org locks the partitions of all, which is little as long as they are few.
+/// the plans as long as there are few orgs.
 pub async fn keep_plans(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     query!(
         "SELECT set_config('plan_cache_mode', CASE WHEN count(*) > $1 THEN 'auto' ELSE 'force_generic_plan' END, false)
          FROM pg_inherits WHERE inhparent = 'ledger.event'::regclass",
-        PARTITIONS_MAX
+        ORGS_PLANNED_MAX
     )
     .fetch_one(conn)
     .await?;

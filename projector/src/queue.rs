@@ -34,15 +34,17 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         Self { inner: Mutex::new(inner), waiting: Semaphore::new(0) }
     }
 
-    /// Asks for the key to be looked at from now on.
-    pub fn push(&self, key: K) {
+    /// Asks for the keys to be looked at from now on. What is pushed at once is there for whoever takes the first.
+    pub fn push(&self, keys: impl IntoIterator<Item = K>) {
         let mut inner = self.lock();
-        match inner.keys.get(&key) {
-            None => self.enqueue(&mut inner, key),
-            Some(Place::InHand) => {
-                inner.keys.insert(key, Place::InHandAndDue);
+        for key in keys {
+            match inner.keys.get(&key) {
+                None => self.enqueue(&mut inner, key),
+                Some(Place::InHand) => {
+                    inner.keys.insert(key, Place::InHandAndDue);
+                }
+                Some(Place::Waiting | Place::InHandAndDue) => {}
             }
-            Some(Place::Waiting | Place::InHandAndDue) => {}
         }
     }
 
@@ -101,16 +103,16 @@ mod tests {
     #[test]
     fn a_key_waits_once_and_in_turn() {
         let queue = Queue::new();
-        [1, 2, 1].into_iter().for_each(|key| queue.push(key));
+        queue.push([1, 2, 1]);
         assert_eq!([next(&queue), next(&queue), next(&queue)], [Some(1), Some(2), None]);
     }
 
     #[test]
     fn a_key_in_hand_is_handed_out_again_only_after_it_is_done() {
         let queue = Queue::new();
-        queue.push(1);
+        queue.push([1]);
         assert_eq!(next(&queue), Some(1));
-        queue.push(1);
+        queue.push([1]);
         assert_eq!(next(&queue), None);
         queue.done(1, false);
         assert_eq!(next(&queue), Some(1));
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_key_that_wants_more_goes_behind_the_others() {
         let queue = Queue::new();
-        [1, 2].into_iter().for_each(|key| queue.push(key));
+        queue.push([1, 2]);
         assert_eq!(next(&queue), Some(1));
         queue.done(1, true);
         assert_eq!([next(&queue), next(&queue)], [Some(2), Some(1)]);
@@ -130,11 +132,11 @@ mod tests {
     #[test]
     fn keys_are_handed_out_together_with_those_that_may_join_them() {
         let queue = Queue::new();
-        [1, 2, 3, 5, 7, 4].into_iter().for_each(|key| queue.push(key));
+        queue.push([1, 2, 3, 5, 7, 4]);
         let next = |keys_max| queue.next(keys_max, |first, other| first % 2 == other % 2).now_or_never();
         assert_eq!(next(3), Some(vec![1, 3, 5]));
         assert_eq!(next(3), Some(vec![2, 4]));
-        queue.push(3);
+        queue.push([3]);
         assert_eq!((next(3), next(3)), (Some(vec![7]), None));
         queue.done(3, false);
         assert_eq!((next(3), next(3)), (Some(vec![3]), None));

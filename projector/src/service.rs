@@ -172,14 +172,11 @@ impl Projector {
             gauge!("runledger_projection_lag_events", "projection" => *projection).set(lag as f64);
             gauge!("runledger_projection_generation", "projection" => *projection).set(f64::from(*generation));
         }
-        for behind in behind.iter().filter(|behind| kept[behind.projection].1 > 0) {
-            let key = (behind.projection, behind.org_id);
-            if self.projections[key.0].0.families.is_empty() {
-                self.push(key);
-            } else {
-                lock(&self.behind).insert(key);
-            }
-        }
+        let behind = behind.iter().filter(|behind| kept[behind.projection].1 > 0);
+        let keys = behind.map(|behind| (behind.projection, behind.org_id));
+        let (due, passable): (Vec<_>, Vec<_>) = keys.partition(|key| self.projections[key.0].0.families.is_empty());
+        lock(&self.behind).extend(passable);
+        self.push(due);
         self.postgres.ended();
         Ok(())
     }
@@ -216,23 +213,23 @@ impl Projector {
             if orgs.is_empty() {
                 self.look().await?;
             }
-            orgs.iter().for_each(|appended| self.wake(appended));
+            self.wake(&orgs);
         }
         Ok(())
     }
 
-    fn wake(&self, appended: &Appended) {
-        for (place, (projection, _)) in self.projections.iter().enumerate() {
-            if appended.concerns(projection.families) {
-                self.push((place, appended.org_id));
-            }
-        }
+    fn wake(&self, orgs: &[Appended]) {
+        let of_projection = |(place, (projection, _)): (usize, &(Registration, _))| {
+            let concerned = orgs.iter().filter(|appended| appended.concerns(projection.families));
+            concerned.map(|appended| (place, appended.org_id)).collect::<Vec<_>>()
+        };
+        self.push(self.projections.iter().enumerate().flat_map(of_projection).collect());
     }
 
-    fn push(&self, key: Key) {
-        if !lock(&self.stopped).contains(&key) {
-            self.queue.push(key);
-        }
+    fn push(&self, mut keys: Vec<Key>) {
+        let stopped = lock(&self.stopped);
+        keys.retain(|key| !stopped.contains(key));
+        self.queue.push(keys);
     }
 
     async fn keep_passing(self: Arc<Self>, shutdown: CancellationToken) {
@@ -242,7 +239,7 @@ impl Projector {
                 Ok(passed) => passed.iter().for_each(|key| _ = behind.remove(key)),
                 Err(error) => tracing::debug!(%error, "projections could not be moved past what does not concern them"),
             }
-            behind.into_iter().for_each(|key| self.push(key));
+            self.push(behind.into_iter().collect());
         }
     }
 
