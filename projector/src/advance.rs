@@ -42,7 +42,7 @@ use turn::{Reading, Turn};
 /// A step takes so many events, of all its orgs together …
 const BATCH_EVENTS_MAX: i64 = 2_000;
 /// … or so many bytes of payload.
-const BATCH_BYTES_MAX: usize = 4 << 20;
+const BATCH_BYTES_MAX: usize = 2 << 20;
 
 /// A plan for any org is made of plans for all of them, and made again whenever one of their partitions changes: with more
 /// orgs than this, that takes longer than to plan for the org at hand.
