@@ -46,7 +46,7 @@ const STEP_MAX: Duration = Duration::from_secs(120);
 /// Steps that are made at the same time.
 const WORKERS: usize = 4;
 /// About how many bytes of fold states each projection keeps in memory.
-const CACHE_BYTES_MAX: usize = 64 << 20;
+const CACHE_BYTES_MAX: usize = 48 << 20;
 
 /// The service, ready to run.
 pub struct Projector {
