@@ -10,8 +10,8 @@ use tokio::process::Child;
 
 use crate::harness::{eventually_within, idle_stack, new_run, runledger, size};
 
-/// The bound: 16 partitions × 2 MiB × what is held of a batch on its way (received, parsed, encoded),
-/// and what the process needs anyway.
+/// The bound: what waits in memory, what is held of the batches on their way (received, parsed, encoded), and what
+/// the process needs anyway; see `docs/PERFORMANCE.md`.
 const RESIDENT_MAX_MIB: u64 = 256;
 /// Events of the size that the field's services send, so that the backlog is several times the bound.
 const PADDING: usize = 4_000;

@@ -2,8 +2,9 @@
 //! come back by [`crate::restore`] alone.
 //!
 //! Invariant: an org's seqs are 1, 2, 3 … in commit order, each event id stands once, and the head's
-//! frontier and root are those of its events. The lock on the org's head row keeps it; whoever holds
-//! it is that org's only writer. Called by [`crate::ingest`] and by dead letters that are retried.
+//! frontier and root are those of its events. The org's head row keeps it: only who moves it from the state in
+//! which it was read can append, under a lock on it or by the row's version. Called by [`crate::ingest`] and by
+//! dead letters that are retried.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,12 +25,12 @@ mod rows;
 
 use head::Head;
 pub use head::Heads;
-pub use rows::Progress;
+pub use rows::CursorMoves;
 pub(crate) use rows::Rows;
 
 /// The type of the event that an org begins with.
 const ORG_REGISTERED: &str = "org.registered";
-/// The SQLSTATE.
+/// The SQLSTATE of an id that stands in the unique index already.
 const UNIQUE_VIOLATION: &str = "23505";
 
 /// What became of an event.
@@ -68,9 +69,10 @@ pub struct Appended {
 }
 
 impl Appended {
-    /// The transaction is committed: the heads stand as they were left.
-    pub fn remember(&mut self, heads: &mut Heads) {
-        heads.remember(std::mem::take(&mut self.heads));
+    /// The transaction is committed: remembers the heads as they were left, and gives the outcomes.
+    pub fn committed(self, heads: &mut Heads) -> Vec<Outcome> {
+        heads.remember(self.heads);
+        self.outcomes
     }
 }
 
@@ -115,7 +117,7 @@ pub async fn append(
     now: DateTime<Utc>,
     ids: Ids,
 ) -> Result<Vec<Outcome>, AppendError> {
-    append_read(conn, events, now, ids, &Progress::default()).await.map(|appended| appended.outcomes)
+    append_read(conn, events, now, ids, &CursorMoves::default()).await.map(|appended| appended.outcomes)
 }
 
 /// [`append`] of what was read from the stream, whose cursors move with it.
@@ -127,7 +129,7 @@ pub async fn append_read(
     events: &[&Event],
     now: DateTime<Utc>,
     ids: Ids,
-    progress: &Progress,
+    moves: &CursorMoves,
 ) -> Result<Appended, AppendError> {
     let of_org = by_org(events);
     let mut heads = head::lock(conn, &registered(events, &of_org), now).await?;
@@ -139,7 +141,7 @@ pub async fn append_read(
         }
         batch.take(writer, indices);
     }
-    batch.write(conn, ids, progress).await
+    batch.write(conn, ids, moves).await
 }
 
 /// [`append_read`] as a transaction of one statement, behind heads that were left by the last one. None if that cannot
@@ -152,7 +154,7 @@ pub async fn append_behind(
     conn: &mut PgConnection,
     events: &[&Event],
     now: DateTime<Utc>,
-    progress: &Progress,
+    moves: &CursorMoves,
 ) -> Result<Option<Appended>, AppendError> {
     let mut batch = Batch::of(events, now);
     for (org_id, indices) in by_org(events) {
@@ -162,7 +164,7 @@ pub async fn append_behind(
     if batch.outcomes.iter().flatten().any(|outcome| matches!(outcome, Outcome::Refused(_))) {
         return Ok(None);
     }
-    batch.write(conn, Ids::TakenForNew, progress).await.map(Some)
+    batch.write(conn, Ids::TakenForNew, moves).await.map(Some)
 }
 
 /// Where each org's events stand in a batch.
@@ -198,8 +200,8 @@ impl<'a, 'e> Batch<'a, 'e> {
         self.heads.extend(writer.into_head());
     }
 
-    async fn write(mut self, conn: &mut PgConnection, ids: Ids, progress: &Progress) -> Result<Appended, AppendError> {
-        let written = self.rows.write(conn, &mut self.heads, ids == Ids::LookedUp, progress).await;
+    async fn write(mut self, conn: &mut PgConnection, ids: Ids, moves: &CursorMoves) -> Result<Appended, AppendError> {
+        let written = self.rows.write(conn, &mut self.heads, ids == Ids::LookedUp, moves).await;
         written.map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
             Some(UNIQUE_VIOLATION) if ids == Ids::TakenForNew => AppendError::NotNew,
             Some(rows::HEAD_MOVED) => AppendError::HeadMoved,

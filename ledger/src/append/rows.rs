@@ -40,7 +40,7 @@ pub struct Rows<'e> {
 
 /// Cursors of the stream that move behind what is written; none when it came another way.
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct CursorMoves {
     /// The stream.
     pub stream: &'static str,
     /// When it was made.
@@ -76,7 +76,7 @@ impl<'e> Rows<'e> {
 
     /// Writes the rows and nothing else.
     pub async fn insert(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        self.write(conn, &mut BTreeMap::new(), true, &Progress::default()).await
+        self.write(conn, &mut BTreeMap::new(), true, &CursorMoves::default()).await
     }
 
     /// Writes the rows, stores the heads and moves the cursors; all of it, or nothing and an error. The heads
@@ -89,7 +89,7 @@ impl<'e> Rows<'e> {
         conn: &mut PgConnection,
         heads: &mut BTreeMap<OrgId, Head>,
         looked_up: bool,
-        progress: &Progress,
+        moves: &CursorMoves,
     ) -> Result<(), sqlx::Error> {
         let leaf_hashes: Vec<&[u8]> = self.leaf_hashes.iter().map(Hash::as_slice).collect();
         let heads_of = HeadColumns::of(heads, looked_up);
@@ -102,12 +102,12 @@ impl<'e> Rows<'e> {
             &heads_of.frontiers,
             &heads_of.roots,
             &heads_of.updated_ats,
-            progress.stream,
-            progress.stream_created_at,
-            &progress.partitions,
-            &progress.before,
-            &progress.stream_seqs,
-            &progress.message_ats,
+            moves.stream,
+            moves.stream_created_at,
+            &moves.partitions,
+            &moves.before,
+            &moves.stream_seqs,
+            &moves.message_ats,
             &self.org_ids as &[OrgId],
             &self.event_ids as &[EventId],
             &self.subject_ids as &[SubjectId],

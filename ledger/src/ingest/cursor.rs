@@ -1,4 +1,4 @@
-//! Where a partition has been read to: `ledger.ingest_cursor`, moved in the transaction that appends.
+//! Where a partition has been read to: `ledger.ingest_cursor`, moved by the statement that appends.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

@@ -105,7 +105,7 @@ impl Lane {
         let (mut trim_due, mut count_due) = (Instant::now(), Instant::now());
         loop {
             wanted.mark_unchanged();
-            let Some(taken) = stop.run_until_cancelled(held.follow_wish(self)).await else { break };
+            let Some(taken) = stop.run_until_cancelled(held.follow_wanted(self)).await else { break };
             if taken? {
                 (trim_due, count_due) = (Instant::now(), Instant::now());
                 held.after_trouble = false;
@@ -160,7 +160,7 @@ struct Held {
 
 impl Held {
     /// Gives up partitions that are not wanted any more, and takes those that are. Says whether it took any.
-    async fn follow_wish(&mut self, lane: &Lane) -> Result<bool, IngestError> {
+    async fn follow_wanted(&mut self, lane: &Lane) -> Result<bool, IngestError> {
         let wanted = lane.wanted_here();
         let unwanted: Vec<u32> =
             self.writer.cursors.keys().copied().filter(|partition| !wanted.contains(partition)).collect();

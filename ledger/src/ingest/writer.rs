@@ -21,7 +21,7 @@ use super::{
     feed::Fed,
 };
 use crate::{
-    append::{self, AppendError, Appended, Heads, Ids, Outcome, Progress},
+    append::{self, AppendError, Appended, CursorMoves, Heads, Ids, Outcome},
     connection::{refuses_data, within},
     dead_letter,
     stream::{Delivery, EventStream, STREAM},
@@ -99,16 +99,15 @@ impl Writer {
     async fn commit_part(&mut self, batch: &[Fed], verdicts: &[Verdict]) -> Result<(), IngestError> {
         let started = Instant::now();
         let admitted: Vec<&Event> = verdicts.iter().flatten().collect();
-        let progress = self.progress(batch);
-        let mut appended = match self.append_at_once(batch, &admitted, &progress).await? {
+        let moves = self.moves(batch);
+        let appended = match self.append_at_once(batch, &admitted, &moves).await? {
             Some(appended) => appended,
-            None => self.append_and_refuse(batch, verdicts, &admitted, &progress).await?,
+            None => self.append_and_refuse(batch, verdicts, &admitted, &moves).await?,
         };
-        appended.remember(&mut self.heads);
+        let outcomes = appended.committed(&mut self.heads);
         for Fed { partition, delivery, .. } in batch {
             self.cursors.entry(*partition).and_modify(|cursor| cursor.moved_behind(delivery));
         }
-        let outcomes = appended.outcomes;
         if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Appended(_))) {
             self.ids = Ids::TakenForNew;
         }
@@ -119,18 +118,18 @@ impl Writer {
     }
 
     /// How a batch moves the cursors.
-    fn progress(&self, batch: &[Fed]) -> Progress {
-        let mut progress =
-            Progress { stream: STREAM, stream_created_at: self.stream.created_at, ..Progress::default() };
+    fn moves(&self, batch: &[Fed]) -> CursorMoves {
+        let mut moves =
+            CursorMoves { stream: STREAM, stream_created_at: self.stream.created_at, ..CursorMoves::default() };
         let last: BTreeMap<u32, &Delivery> = batch.iter().map(|fed| (fed.partition, &fed.delivery)).collect();
         for (partition, delivery) in last {
             let Some(cursor) = self.cursors.get(&partition) else { continue };
-            progress.partitions.push(partition as i32);
-            progress.before.push(cursor.stream_seq as i64);
-            progress.stream_seqs.push(delivery.stream_seq as i64);
-            progress.message_ats.push(delivery.stored_at);
+            moves.partitions.push(partition as i32);
+            moves.before.push(cursor.stream_seq as i64);
+            moves.stream_seqs.push(delivery.stream_seq as i64);
+            moves.message_ats.push(delivery.stored_at);
         }
-        progress
+        moves
     }
 
     /// Most batches: new events of known orgs, nothing refused. None if this is no such batch.
@@ -138,12 +137,12 @@ impl Writer {
         &mut self,
         batch: &[Fed],
         admitted: &[&Event],
-        progress: &Progress,
+        moves: &CursorMoves,
     ) -> Result<Option<Appended>, AppendError> {
         if admitted.len() < batch.len() || self.ids == Ids::LookedUp {
             return Ok(None);
         }
-        append::append_behind(&self.heads, &mut self.conn, admitted, crate::now(), progress).await
+        append::append_behind(&self.heads, &mut self.conn, admitted, crate::now(), moves).await
     }
 
     async fn append_and_refuse(
@@ -151,11 +150,11 @@ impl Writer {
         batch: &[Fed],
         verdicts: &[Verdict],
         admitted: &[&Event],
-        progress: &Progress,
+        moves: &CursorMoves,
     ) -> Result<Appended, IngestError> {
         append::make_partitions(&mut self.conn, admitted).await?;
         let mut tx = self.conn.begin().await?;
-        let appended = append::append_read(&mut tx, admitted, crate::now(), self.ids, progress).await?;
+        let appended = append::append_read(&mut tx, admitted, crate::now(), self.ids, moves).await?;
         for Refused { delivery, refusal, .. } in refusals(batch, verdicts, &appended.outcomes) {
             dead_letter::store(&mut tx, self.stream.created_at, delivery, refusal).await?;
         }
