@@ -19,6 +19,7 @@ mod projecting;
 mod publishing;
 mod rebuilding;
 mod replaying;
+mod requirements;
 mod services;
 mod stream_upkeep;
 mod takeover;

@@ -12,6 +12,7 @@ mod migrate;
 mod org;
 mod rebuild;
 mod replay;
+mod requirements;
 mod runs;
 mod services;
 mod simulate;
@@ -44,6 +45,7 @@ pub enum Command {
     Runs(runs::Runs),
     Workflows(workflows::Workflows),
     Batches(batches::Batches),
+    Requirements(requirements::Requirements),
     Tail(tail::Tail),
     Replay(replay::Replay),
     DeadLetters(dead_letters::DeadLetters),
@@ -79,6 +81,7 @@ impl Command {
             Self::Runs(command) => command.run(settings).await,
             Self::Workflows(command) => command.run(settings).await,
             Self::Batches(command) => command.run(settings).await,
+            Self::Requirements(command) => command.run(settings).await,
             Self::Tail(command) => command.run(settings).await,
             Self::Replay(command) => command.run(settings).await,
             Self::DeadLetters(command) => command.run(settings).await,
