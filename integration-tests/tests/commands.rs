@@ -4,6 +4,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 
+mod checking;
 mod emitting;
 mod looking;
 mod manners;

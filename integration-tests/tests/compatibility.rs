@@ -167,6 +167,8 @@ async fn a_rebuild_leaves_the_views_and_what_stands_on_them_as_they_were() {
         }
     }
     owner_is_refused(&stack).await;
+    sqlx::raw_sql("DROP VIEW old_report").execute(&mut *conn).await.unwrap();
+    assert_eq!(ledger::migrate::differences(&mut conn).await.unwrap(), []);
 }
 
 /// The plan that a tenant gets.
