@@ -10,6 +10,7 @@ mod looking;
 mod manners;
 mod migrating;
 mod paging;
+mod seeding;
 mod settings;
 mod simulating;
 mod tailing;

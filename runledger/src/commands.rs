@@ -13,6 +13,7 @@ mod org;
 mod rebuild;
 mod replay;
 mod runs;
+mod seed;
 mod services;
 mod simulate;
 mod status;
@@ -39,6 +40,7 @@ pub enum Command {
     Catalogue(catalogue::Catalogue),
     Emit(emit::Emit),
     Simulate(simulate::Simulate),
+    Seed(seed::Seed),
     Import(import::Import),
     Status(status::Status),
     Runs(runs::Runs),
@@ -74,6 +76,7 @@ impl Command {
             Self::Catalogue(command) => command.run(settings).await,
             Self::Emit(command) => command.run(settings).await,
             Self::Simulate(command) => command.run(settings).await,
+            Self::Seed(command) => command.run(settings).await,
             Self::Import(command) => command.run(settings).await,
             Self::Status(command) => command.run(settings).await,
             Self::Runs(command) => command.run(settings).await,
