@@ -1,9 +1,16 @@
 //! `runledger migrate --check`: the whole schema held against what the migrations make.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use events::id::OrgId;
-use ledger::migrate::{Difference, describe, differences};
+use ledger::{
+    connection::{Database, Role},
+    migrate::{Difference, describe, differences},
+};
 use projector::rebuild::{Order, Progress, Rebuild};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -21,6 +28,13 @@ async fn org_with_partition(stack: &Stack) -> (OrgId, String) {
     let org_id = OrgId::generate();
     sqlx::query("SELECT ledger.make_partition($1)").bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
     (org_id, format!("ledger.event_{}", org_id.uuid().simple()))
+}
+
+/// Makes all read models anew and lets them serve.
+async fn rebuild(stack: &Stack) {
+    let database = Database::new(stack.database_url(), Role::Projector).unwrap();
+    let rebuild = Rebuild::of(projector::registry().unwrap().to_vec(), database);
+    rebuild.run(&Order::default(), &Progress::default(), |difference| panic!("{difference:?}")).await.unwrap();
 }
 
 fn lines(differences: &[Difference]) -> Vec<String> {
@@ -171,10 +185,7 @@ async fn what_services_make_is_no_difference_and_what_is_amiss_with_it_is_one() 
     size_reaches(&stack, org_id, 5).await;
     assert_eq!(told(&stack, "").await, [""; 0]);
 
-    let database =
-        ledger::connection::Database::new(stack.database_url(), ledger::connection::Role::Projector).unwrap();
-    let rebuild = Rebuild::of(projector::registry().unwrap().to_vec(), database);
-    rebuild.run(&Order::default(), &Progress::default(), |difference| panic!("{difference:?}")).await.unwrap();
+    rebuild(&stack).await;
     let replaced: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_tables WHERE schemaname = 'replaced'")
         .fetch_one(stack.pool())
         .await
@@ -239,4 +250,28 @@ index public.user_workflow_run.user_workflow_run_channel – missing
     execute(&stack, "DELETE FROM _sqlx_migrations WHERE version >= 28").await;
     let check = run(&stack, ["migrate", "--check"]).await;
     assert!(!check.success && check.stdout.lines().all(|line| line.ends_with("pending")), "{}", check.stdout);
+}
+
+#[tokio::test]
+async fn a_check_while_tables_are_exchanged_and_partitions_made_finds_nothing() {
+    let stack = stack().await;
+    let stop = AtomicBool::new(false);
+    let checking = async {
+        let mut checks = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let mut conn = stack.pool().acquire().await.unwrap();
+            assert_eq!(differences(&mut conn).await.unwrap(), [], "after {checks} checks");
+            checks += 1;
+        }
+        checks
+    };
+    let changing = async {
+        for _ in 0..4 {
+            rebuild(&stack).await;
+            org_with_partition(&stack).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (checks, ()) = tokio::join!(checking, changing);
+    assert!(checks > 4, "{checks} checks");
 }

@@ -67,9 +67,12 @@ pub async fn differences(conn: &mut PgConnection) -> Result<Vec<Difference>, sql
 }
 
 async fn look(conn: &mut PgConnection) -> Result<Vec<Difference>, sqlx::Error> {
-    let generation_tables = generation_tables(conn).await?;
-    let mut comparison = Comparison::with(EXPECTED, &generation_tables);
-    for object in objects(conn).await? {
+    let mut tables = generation_tables(conn).await?;
+    let objects = objects(conn).await?;
+    // Those that came meanwhile, or went, are of a generation too.
+    tables.append(&mut generation_tables(conn).await?);
+    let mut comparison = Comparison::with(EXPECTED, &tables);
+    for object in objects {
         comparison.add(object);
     }
     Ok(comparison.differences(&indexes::missing(conn).await?))
