@@ -7,6 +7,7 @@ mod backpressure;
 mod batches;
 mod catalogue;
 mod commands;
+mod compatibility;
 mod corrections;
 mod dead_letters;
 mod demo;

@@ -14,6 +14,7 @@ mod rebuild;
 mod replay;
 mod requirements;
 mod runs;
+mod seed;
 mod services;
 mod simulate;
 mod status;
@@ -40,6 +41,7 @@ pub enum Command {
     Catalogue(catalogue::Catalogue),
     Emit(emit::Emit),
     Simulate(simulate::Simulate),
+    Seed(seed::Seed),
     Import(import::Import),
     Status(status::Status),
     Runs(runs::Runs),
@@ -76,6 +78,7 @@ impl Command {
             Self::Catalogue(command) => command.run(settings).await,
             Self::Emit(command) => command.run(settings).await,
             Self::Simulate(command) => command.run(settings).await,
+            Self::Seed(command) => command.run(settings).await,
             Self::Import(command) => command.run(settings).await,
             Self::Status(command) => command.run(settings).await,
             Self::Runs(command) => command.run(settings).await,
