@@ -18,6 +18,7 @@ mod matter;
 mod org;
 mod publish;
 mod refused;
+mod requirement;
 mod run;
 pub mod sample;
 mod workflow;

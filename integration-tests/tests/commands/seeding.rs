@@ -84,7 +84,7 @@ async fn what_it_says_to_look_at_is_there() {
     let seeded = run(&stack, ["seed"]).await;
     assert!(seeded.success, "{}", seeded.stderr);
     let commands: Vec<_> = seeded.stdout.lines().filter_map(|line| line.strip_prefix("  runledger ")).collect();
-    assert_eq!(commands.len(), 5, "{}", seeded.stdout);
+    assert_eq!(commands.len(), 6, "{}", seeded.stdout);
     for command in commands {
         let mut look = runledger(&stack, []);
         let looked = Ended::of(look.args(command.split(' '))).await;

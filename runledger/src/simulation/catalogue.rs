@@ -48,6 +48,11 @@ pub fn of_org(simulation: &Simulation, org: &Org) -> anyhow::Result<Vec<Event>> 
     Ok(book.events)
 }
 
+/// The org's kind of task of this domain.
+pub fn task_type_id(simulation: &Simulation, org: &Org, domain: &str) -> anyhow::Result<TaskTypeId> {
+    Ok(simulation.id(&format!("task type {domain} of {}", org.org_id))?)
+}
+
 struct Book<'a> {
     simulation: &'a Simulation,
     org: &'a Org,
@@ -70,7 +75,7 @@ impl Book<'_> {
     }
 
     fn task_type_id(&self, domain: &str) -> anyhow::Result<TaskTypeId> {
-        Ok(self.simulation.id(&format!("task type {domain} of {}", self.org.org_id))?)
+        task_type_id(self.simulation, self.org, domain)
     }
 
     fn portal_type(&mut self, channel: Channel, name: &str) -> anyhow::Result<()> {

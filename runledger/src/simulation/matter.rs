@@ -75,6 +75,11 @@ impl Matter {
 }
 
 impl Payer {
+    /// As rules on what has to be known name it.
+    pub fn payer_id(&self) -> Uuid {
+        Uuid::new_v5(&NAMESPACE, format!("payer {}", self.code).as_bytes())
+    }
+
     /// Of its portal, phone line or fax line, the same in every org.
     pub fn endpoint_id(&self, channel: Channel) -> Uuid {
         Uuid::new_v5(&NAMESPACE, format!("{} of {}", channel.line(), self.code).as_bytes())

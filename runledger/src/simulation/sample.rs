@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
     Event,
-    id::{RunId, WorkflowId},
+    id::{PayerId, RunId, TaskTypeId, WorkflowId},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     batch::Batches,
     catalogue, definition,
     matter::Matter,
+    requirement,
     run::{Ending, Plot},
     workflow::{Channel, WORKFLOWS},
 };
@@ -56,6 +57,8 @@ pub struct Sample {
     pub events: Vec<Event>,
     /// How many runs they are about.
     pub runs: usize,
+    /// A kind of task of the first org, and a payer, that have rules on what has to be known.
+    pub rules_for: (TaskTypeId, PayerId),
 }
 
 impl Sample {
@@ -68,12 +71,15 @@ impl Sample {
         for org in simulation.orgs() {
             events.extend_from_slice(org.registrations());
             events.extend(catalogue::of_org(&simulation, org)?);
+            events.extend(requirement::of_org(&simulation, org)?);
             events.extend(definition::of_org(&simulation, org)?);
         }
         let mut of_runs = tell_runs(&simulation)?;
         of_runs.sort_by_key(|event| event.occurred_at);
         events.append(&mut of_runs);
-        Ok(Self { orgs: simulation.orgs, events, runs })
+        let rules_for =
+            (catalogue::task_type_id(&simulation, &simulation.orgs[0], requirement::TASK)?, requirement::payer()?);
+        Ok(Self { orgs: simulation.orgs, events, runs, rules_for })
     }
 
     /// A run that failed over a portal, which has most to show.
