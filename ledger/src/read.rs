@@ -317,8 +317,19 @@ pub(crate) fn events_of_table<'c>(
 }
 
 /// The rows of the table, for [`events_by_subject`].
-fn rows_by_subject(conn: &mut PgConnection, org_id: OrgId, through: Seq) -> BoxStream<'_, Result<Row, sqlx::Error>> {
-    select!("WHERE org_id = $1 AND seq <= $2 ORDER BY subject_id, seq", org_id as OrgId, through as Seq).fetch(conn)
+fn rows_by_subject<'c>(
+    conn: &'c mut PgConnection,
+    org_id: OrgId,
+    families: &'c [&str],
+    through: Seq,
+) -> BoxStream<'c, Result<Row, sqlx::Error>> {
+    select!(
+        "WHERE org_id = $1 AND seq <= $2 AND (cardinality($3::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($3)) ORDER BY subject_id, seq",
+        org_id as OrgId,
+        through as Seq,
+        families as &[&str]
+    )
+    .fetch(conn)
 }
 
 /// The rows of the table behind `after`, for [`events_of_subjects`]. `seq + 0` is explained in `of_subjects/begun.sql`.

@@ -41,7 +41,7 @@ pub use comparison::{MatchedBy, RunComparison, StepComparison};
 pub use difference::{Difference, Differences};
 pub use entry::{Entry, each_entry};
 pub use point::{InvalidKnownAt, KnownAt, Point};
-pub use recall::{RecallError, recall};
+pub use recall::{RecallError, Recalled, recall};
 
 /// Why a run cannot be shown as it was.
 #[derive(Debug, thiserror::Error)]

@@ -48,7 +48,7 @@ pub async fn park(
     Ok(())
 }
 
-/// Which events about these subjects are parked.
+/// Which events about these subjects (all when there are none) are parked.
 pub async fn seqs(
     conn: &mut PgConnection,
     of: Version,
@@ -58,7 +58,7 @@ pub async fn seqs(
 ) -> Result<HashSet<Seq>, sqlx::Error> {
     let seqs = query_scalar!(
         r#"SELECT seq AS "seq: Seq" FROM ledger.parked
-           WHERE projection = $1 AND org_id = $3 AND subject_id = ANY($4) AND generation = coalesce($5,
+           WHERE projection = $1 AND org_id = $3 AND (cardinality($4::uuid[]) = 0 OR subject_id = ANY($4)) AND generation = coalesce($5,
                (SELECT generation FROM ledger.kept_generation WHERE projection = $1 AND version = $2))"#,
         of.projection,
         of.version,

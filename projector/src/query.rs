@@ -18,7 +18,9 @@ mod workflow;
 
 pub use batch::{BatchPlace, batch_list, batch_show};
 pub use catalogue::{CatalogueKind, catalogue_list};
-pub use requirement::{ChangeFilter, effective_requirement_list, requirement_change_list};
+pub use requirement::{
+    ChangeFilter, ChangePlace, effective_requirement_list, recalled_requirement_list, requirement_change_list,
+};
 pub use workflow::{workflow_list, workflow_show};
 
 /// Which runs to list; what is none does not matter.

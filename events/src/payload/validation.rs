@@ -13,7 +13,7 @@ use crate::refusal::{Code, Refusal};
 /// - `enum`: the values, at least one;
 /// - `range`: `min`, `max` or both, inclusive; two numbers, or two dates such as `2026-01-31`.
 ///
-/// Members that are not named here are kept.
+/// Members that are not named here are kept. It may be a protected value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Validation(Json);
@@ -66,6 +66,9 @@ impl TryFrom<Json> for Validation {
     type Error = Refusal;
 
     fn try_from(json: Json) -> Result<Self, Refusal> {
+        if json.is_protected() {
+            return Ok(Self(json));
+        }
         if !json.as_str().starts_with('{') {
             return Err(invalid("it is no object; send one with pattern, enum or range"));
         }
@@ -151,6 +154,7 @@ mod tests {
             r#"{"pattern":"^(?=.*\\d).{8,}$","more":1}"#,
             r#"{"enum":["HMO",null]}"#,
             r#"{"range":{"min":0}}"#,
+            r#"{"$protected":{"v":1,"alg":"a","kid":"k","ct":"c"}}"#,
             r#"{"range":{"min":"1900-01-01","max":"2026-12-31"},"pattern":null}"#,
         ] {
             serde_json::from_str::<Validation>(good).unwrap_or_else(|error| panic!("{good}: {error}"));

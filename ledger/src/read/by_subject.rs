@@ -9,32 +9,33 @@ use events::{
 use futures::{Stream, StreamExt, stream::BoxStream};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{COLUMNS, ReadError, Row, rows_by_subject};
+use super::{COLUMNS, ReadError, Row, is_of, rows_by_subject};
 use crate::archive::{self, Groups};
 
 /// So many archived events go into the temporary table with one statement.
 const CHUNK: usize = 1_000;
 
-/// All events of an org up to `through`, ordered by (subject, seq), as a stream: subject after subject, each
-/// from its first event on. For those who fold everything anew.
+/// The events of an org up to `through`, of the given families only (all when there are none), ordered by (subject, seq), as
+/// a stream: subject after subject, each from its first event on. For those who fold everything anew.
 ///
 /// Where events were dropped into the archive, the connection's role must be allowed to make temporary tables,
 /// and the server's disk must have room for them.
-pub fn events_by_subject(
-    conn: &mut PgConnection,
+pub fn events_by_subject<'c>(
+    conn: &'c mut PgConnection,
     org_id: OrgId,
+    families: &'c [&str],
     through: Seq,
-) -> impl Stream<Item = Result<RecordedEvent, ReadError>> {
+) -> impl Stream<Item = Result<RecordedEvent, ReadError>> + 'c {
     try_stream! {
         let mut loaded = Seq::ZERO;
         loop {
             let archived = archive::through(conn, org_id).await?;
-            load(conn, org_id, loaded, archived.min(through)).await?;
+            load(conn, org_id, families, loaded, archived.min(through)).await?;
             loaded = archived.min(through);
             let mut rows = if loaded == Seq::ZERO {
-                rows_by_subject(conn, org_id, through)
+                rows_by_subject(conn, org_id, families, through)
             } else {
-                merged(conn, org_id, loaded, through)
+                merged(conn, org_id, families, loaded, through)
             };
             match rows.next().await.transpose()? {
                 Some(first) if first.archived_through == archived => {
@@ -57,12 +58,13 @@ pub fn events_by_subject(
 }
 
 /// The rows of the temporary table, and those of the event table behind `archived`.
-fn merged(
-    conn: &mut PgConnection,
+fn merged<'c>(
+    conn: &'c mut PgConnection,
     org_id: OrgId,
+    families: &'c [&str],
     archived: Seq,
     through: Seq,
-) -> BoxStream<'_, Result<Row, sqlx::Error>> {
+) -> BoxStream<'c, Result<Row, sqlx::Error>> {
     // Each side is ordered by itself, so that PostgreSQL merges the two: the table comes through its index and only
     // what is archived is sorted.
     let merge = format!(
@@ -70,14 +72,22 @@ fn merged(
                 {COLUMNS}
          FROM ((SELECT * FROM pg_temp.runledger_archived_event ORDER BY subject_id, seq)
                UNION ALL
-               (SELECT * FROM ledger.event WHERE org_id = $1 AND seq > $2 AND seq <= $3 ORDER BY subject_id, seq)) AS event
+               (SELECT * FROM ledger.event
+                WHERE org_id = $1 AND seq > $2 AND seq <= $3
+                    AND (cardinality($4::text[]) = 0 OR split_part(event_type, '.', 1) = ANY($4)) ORDER BY subject_id, seq)) AS event
          ORDER BY subject_id, seq"
     );
-    sqlx::query_as(AssertSqlSafe(merge)).bind(org_id).bind(archived).bind(through).fetch(conn)
+    sqlx::query_as(AssertSqlSafe(merge)).bind(org_id).bind(archived).bind(through).bind(families).fetch(conn)
 }
 
 /// Puts the archived events behind `loaded` into the temporary table.
-async fn load(conn: &mut PgConnection, org_id: OrgId, loaded: Seq, through: Seq) -> Result<(), ReadError> {
+async fn load(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    families: &[&str],
+    loaded: Seq,
+    through: Seq,
+) -> Result<(), ReadError> {
     if through <= loaded {
         return Ok(());
     }
@@ -85,7 +95,8 @@ async fn load(conn: &mut PgConnection, org_id: OrgId, loaded: Seq, through: Seq)
         sqlx::raw_sql(include_str!("by_subject/prepare.sql")).execute(&mut *conn).await?;
     }
     let mut groups = Groups::of(archive::files(conn, org_id).await?, org_id, loaded.next(), through);
-    while let Some(group) = groups.next(conn).await? {
+    while let Some(mut group) = groups.next(conn).await? {
+        group.retain(|recorded| is_of(recorded, families));
         for chunk in group.chunks(CHUNK) {
             insert(conn, chunk).await?;
         }

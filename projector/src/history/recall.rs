@@ -2,16 +2,16 @@
 //! before those that serve. Whatever is asked of these tables from then on, as by [`query`](crate::query), is answered by
 //! what they were. Nothing else changes; the tables end with the session.
 //!
-//! Memory is that of the events of the projection's families in the org, or of the one subject asked for.
+//! Events are read as a stream; memory is that of the rows, of one org or of one subject.
 
-use std::{collections::HashSet, pin::pin};
+use std::collections::HashSet;
 
 use events::{
     RecordedEvent, Refusal,
     id::{OrgId, Seq, SubjectId},
 };
-use futures::StreamExt;
-use ledger::read::{self, Limit, ReadError};
+use futures::{StreamExt, stream::BoxStream};
+use ledger::read::{self, ReadError};
 use sqlx::{AssertSqlSafe, PgConnection, query_file, query_scalar};
 
 use super::Point;
@@ -24,7 +24,7 @@ use crate::{
     projection::{Lookups, Subject},
 };
 
-const PAGE: Limit = Limit { events_max: 10_000, bytes_max: 8 << 20 };
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// Why read models cannot be shown as they were.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +32,14 @@ pub enum RecallError {
     /// The ledger could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// PostgreSQL failed, or the role may make no temporary tables.
+    /// The role may make no temporary tables.
     #[error(
-        "PostgreSQL failed while {projection} of org {org_id} was folded anew; the role needs the privilege TEMPORARY on the database"
+        "what was is put together in temporary tables, which the role may not make; GRANT TEMPORARY ON DATABASE … to it"
     )]
-    Database {
-        /// Of which projection.
-        projection: &'static str,
-        /// Whose.
-        org_id: OrgId,
-        /// What PostgreSQL says.
-        source: sqlx::Error,
-    },
+    NotAllowed(#[source] sqlx::Error),
+    /// PostgreSQL failed.
+    #[error("PostgreSQL failed while read models were folded anew")]
+    Database(#[source] sqlx::Error),
     /// A newer program has recorded an event that this one does not know.
     #[error("the event of org {org_id} at seq {seq} needs a newer runledger: {}", refusal.reason)]
     Unknown {
@@ -56,35 +52,116 @@ pub enum RecallError {
     },
 }
 
-/// Puts the projection's tables of this session back to a point: only the rows of these orgs, and of one subject if one is
-/// given, are in them from then on.
+impl From<sqlx::Error> for RecallError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some(INSUFFICIENT_PRIVILEGE) { Self::NotAllowed(error) } else { Self::Database(error) }
+    }
+}
+
+/// What to recall: of an org, everything or one subject, as it was at a point.
+#[derive(Clone, Copy, Debug)]
+pub struct Recalled {
+    org_id: OrgId,
+    subject_id: Option<SubjectId>,
+    point: Point,
+}
+
+impl Recalled {
+    /// Everything of an org.
+    pub fn all_of(org_id: OrgId, point: Point) -> Self {
+        Self { org_id, subject_id: None, point }
+    }
+
+    /// One subject.
+    pub fn subject(org_id: OrgId, subject_id: SubjectId, point: Point) -> Self {
+        Self { org_id, subject_id: Some(subject_id), point }
+    }
+}
+
+/// Puts the tables of these projections back, for this session and once: only these rows are in them from then on.
 ///
 /// # Errors
 /// When PostgreSQL fails, or an event that counts needs a newer program.
 pub async fn recall(
     conn: &mut PgConnection,
-    projection: &Registration,
-    orgs: &[OrgId],
-    subject_id: Option<SubjectId>,
-    point: Point,
+    projections: &[&Registration],
+    what: &[Recalled],
 ) -> Result<(), RecallError> {
-    for (place, &org_id) in orgs.iter().enumerate() {
-        let failed = |source| RecallError::Database { projection: projection.name, org_id, source };
-        let asking = speak_for(conn, &org_id.to_string()).await.map_err(failed)?;
-        let events = events(conn, projection, org_id, subject_id, point).await?;
-        let lookups = Lookups::load(conn).await.map_err(failed)?;
-        let subjects: Vec<_> = events.iter().map(|recorded| recorded.event.subject_id).collect();
-        let parked = parked::seqs(conn, projection.checkpoint(), Target::Kept, org_id, &subjects).await;
-        let rows = fold(projection, org_id, &events, &lookups, &parked.map_err(failed)?)?;
-        speak_for(conn, &asking).await.map_err(failed)?;
-        if place == 0 {
-            hide(conn, projection).await.map_err(failed)?;
-        }
-        for rows in rows {
-            rows.load("pg_temp", conn).await.map_err(failed)?;
+    let mut rows = Vec::new();
+    for projection in projections {
+        for recalled in what {
+            rows.extend(past_rows(conn, projection, *recalled).await?);
         }
     }
+    let tables: Vec<_> = projections.iter().flat_map(|projection| projection.tables).copied().collect();
+    hide(conn, &tables).await?;
+    for rows in rows {
+        rows.load("pg_temp", conn).await?;
+    }
+    // Without figures, PostgreSQL takes a new table for a small one.
+    for table in tables {
+        sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE pg_temp.{table}"))).execute(&mut *conn).await?;
+    }
     Ok(())
+}
+
+/// The rows that the events make that count.
+async fn past_rows(
+    conn: &mut PgConnection,
+    projection: &Registration,
+    Recalled { org_id, subject_id, point }: Recalled,
+) -> Result<Vec<Copy>, RecallError> {
+    let asking = speak_for(conn, &org_id.to_string()).await?;
+    let lookups = Lookups::load(conn).await?;
+    let subjects: Vec<_> = subject_id.into_iter().collect();
+    let parked = parked::seqs(conn, projection.checkpoint(), Target::Kept, org_id, &subjects).await?;
+    let mut folding = Folding { org_id, fold: (projection.bulk)(), subject_id: None, lookups, parked };
+    {
+        let (families, through) = (projection.families, point.through());
+        let mut events: BoxStream<'_, _> = match subjects.is_empty() {
+            true => read::events_by_subject(conn, org_id, families, through).boxed(),
+            false => read::events_of_subjects(conn, org_id, &subjects, families, through).boxed(),
+        };
+        while let Some(recorded) = events.next().await.transpose()? {
+            if point.includes(&recorded) {
+                folding.take(&recorded)?;
+            }
+        }
+    }
+    speak_for(conn, &asking).await?;
+    folding.end_subject();
+    Ok(folding.fold.take().0)
+}
+
+/// The events of an org on their way through a fold, subject by subject.
+struct Folding {
+    org_id: OrgId,
+    fold: Box<dyn Bulk>,
+    subject_id: Option<SubjectId>,
+    lookups: Lookups,
+    parked: HashSet<Seq>,
+}
+
+impl Folding {
+    fn take(&mut self, recorded: &RecordedEvent) -> Result<(), RecallError> {
+        if self.subject_id != Some(recorded.event.subject_id) {
+            self.end_subject();
+            self.subject_id = Some(recorded.event.subject_id);
+        }
+        let (org_id, seq) = (self.org_id, recorded.seq);
+        if self.parked.contains(&seq) {
+            self.fold.apply_parked(recorded);
+            return Ok(());
+        }
+        self.fold.apply(recorded).map_err(|refusal| RecallError::Unknown { org_id, seq, refusal })
+    }
+
+    fn end_subject(&mut self) {
+        if let Some(subject_id) = self.subject_id.take() {
+            self.fold.end_subject(Subject { org_id: self.org_id, subject_id }, &self.lookups);
+        }
+    }
 }
 
 /// Makes the session that of this org's tenant, and says whose it was. What everyone may read of the shared org are its rows;
@@ -96,67 +173,14 @@ async fn speak_for(conn: &mut PgConnection, org_id: &str) -> Result<String, sqlx
     Ok(before)
 }
 
-/// What counts, subject by subject.
-async fn events(
-    conn: &mut PgConnection,
-    projection: &Registration,
-    org_id: OrgId,
-    subject_id: Option<SubjectId>,
-    point: Point,
-) -> Result<Vec<RecordedEvent>, RecallError> {
-    let mut counting = Vec::new();
-    if let Some(subject_id) = subject_id {
-        let subjects = [subject_id];
-        let of_subject = read::events_of_subjects(conn, org_id, &subjects, projection.families, point.through());
-        let mut of_subject = pin!(of_subject);
-        while let Some(recorded) = of_subject.next().await.transpose()? {
-            counting.extend(Some(recorded).filter(|recorded| point.includes(recorded)));
-        }
-        return Ok(counting);
-    }
-    let mut after = Seq::ZERO;
-    loop {
-        let page = read::events_after(conn, org_id, after, projection.families, PAGE).await?;
-        let is_last = page.events.is_empty();
-        after = page.through;
-        counting.extend(page.events.into_iter().filter(|recorded| point.includes(recorded)));
-        if is_last || after >= point.through() {
-            counting.sort_by_key(|recorded| (recorded.event.subject_id, recorded.seq));
-            return Ok(counting);
-        }
-    }
-}
-
-fn fold(
-    projection: &Registration,
-    org_id: OrgId,
-    events: &[RecordedEvent],
-    lookups: &Lookups,
-    parked: &HashSet<Seq>,
-) -> Result<Vec<Copy>, RecallError> {
-    let mut folding: Box<dyn Bulk> = (projection.bulk)();
-    for of_subject in events.chunk_by(|one, next| one.event.subject_id == next.event.subject_id) {
-        for recorded in of_subject {
-            if parked.contains(&recorded.seq) {
-                folding.apply_parked(recorded);
-                continue;
-            }
-            let unknown = |refusal| RecallError::Unknown { org_id, seq: recorded.seq, refusal };
-            folding.apply(recorded).map_err(unknown)?;
-        }
-        let subject_id = of_subject[0].event.subject_id;
-        folding.end_subject(Subject { org_id, subject_id }, lookups);
-    }
-    Ok(folding.take().0)
-}
-
-/// Puts empty temporary tables before the projection's own, and views of them before the views.
-async fn hide(conn: &mut PgConnection, projection: &Registration) -> Result<(), sqlx::Error> {
-    let tables: Vec<String> = projection.tables.iter().map(|&table| table.to_owned()).collect();
+/// Puts empty temporary tables before these, and views of them before the views of these.
+async fn hide(conn: &mut PgConnection, tables: &[&str]) -> Result<(), sqlx::Error> {
     // As long as nothing hides the tables, a view's definition names them as a statement does that means whatever is found.
-    let views = query_file!("src/history/views_of_tables.sql", &tables).fetch_all(&mut *conn).await?;
+    let views = query_file!("src/history/views_of_tables.sql", tables as &[&str]).fetch_all(&mut *conn).await?;
     let tables = tables.iter().map(|table| {
-        format!("CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING GENERATED)")
+        format!(
+            "CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING INDEXES)"
+        )
     });
     let views = views.into_iter().map(|view| format!("CREATE TEMPORARY VIEW {} AS {}", view.name, view.definition));
     for statement in tables.chain(views) {

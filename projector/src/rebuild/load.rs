@@ -123,7 +123,7 @@ async fn fold(
     let folds = task.loads.iter().map(|(place, through)| (*place, *through, (run.making[*place].projection.bulk)()));
     let mut folding = Folding { run, org_id: task.org_id, folds: folds.collect(), sender, subject: None };
     let mut found = 0;
-    let events = read::events_by_subject(reader, task.org_id, task.through());
+    let events = read::events_by_subject(reader, task.org_id, &[], task.through());
     pin_mut!(events);
     while let Some(recorded) = events.next().await {
         let recorded = recorded?;

@@ -9,7 +9,7 @@ use events::{
 };
 use ledger::read;
 use projector::{
-    history::{self, KnownAt, Point},
+    history::{self, KnownAt, Point, Recalled},
     registration,
 };
 use sqlx::PgConnection;
@@ -68,7 +68,7 @@ pub async fn recall_org(
     let Some(point) = point.past() else { return Ok(()) };
     let Some(org_id) = org_id else { bail!("what was is told of one org: say which with --org") };
     check_is_past(conn, org_id, point).await?;
-    Ok(history::recall(conn, registration(projection)?, &[org_id], None, point).await?)
+    Ok(history::recall(conn, &[registration(projection)?], &[Recalled::all_of(org_id, point)]).await?)
 }
 
 /// [`recall_org`] of several projections, with what the shared org had. A seq is of one ledger, so it is refused.
@@ -87,10 +87,9 @@ pub async fn recall_everyones(
     }
     check_is_past(conn, org_id, point).await?;
     let orgs = if org_id == SHARED_ORG { vec![SHARED_ORG] } else { vec![SHARED_ORG, org_id] };
-    for projection in projections {
-        history::recall(conn, registration(projection)?, &orgs, None, point).await?;
-    }
-    Ok(())
+    let orgs: Vec<_> = orgs.into_iter().map(|org_id| Recalled::all_of(org_id, point)).collect();
+    let projections = projections.into_iter().map(registration).collect::<Result<Vec<_>, _>>()?;
+    Ok(history::recall(conn, &projections, &orgs).await?)
 }
 
 /// Says what is shown.

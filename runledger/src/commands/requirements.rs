@@ -1,17 +1,26 @@
 //! `runledger requirements`: what has to be known of which field, now and at any time, and how that came to be.
 
-use std::process::ExitCode;
+use std::{pin::pin, process::ExitCode};
 
+use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use events::{
-    id::{OrgId, PayerId, TaskTypeId},
+    id::{EventId, OrgId, PayerId, SHARED_ORG, TaskTypeId},
     time,
 };
-use projector::query::{self, ChangeFilter};
+use futures::StreamExt;
+use ledger::read;
+use projector::{
+    history::{self, KnownAt, Point, Recalled},
+    query::{self, ChangeFilter, ChangePlace},
+    registration,
+};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+use sqlx::PgConnection;
 
+use super::point::{PointArgs, check_is_past, print_point};
 use crate::{output, settings::Settings};
 
 /// Look at what has to be known of which field: show, log
@@ -42,9 +51,8 @@ struct Show {
     /// The payer [default: what holds for payers that nobody has rules for]
     #[arg(long)]
     payer: Option<PayerId>,
-    /// As it was at this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    as_of: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    point: PointArgs,
     /// Print JSON, one field a line
     #[arg(long)]
     json: bool,
@@ -65,15 +73,23 @@ struct Log {
     /// Of this field
     #[arg(long)]
     field: Option<String>,
-    /// That happened before this time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    before: Option<DateTime<Utc>>,
+    /// That happened before this time (RFC 3339); with an event, also those of that time that come behind it
+    #[arg(long, value_name = "TIME[/EVENT]", value_parser = parse_place)]
+    before: Option<ChangePlace>,
     /// At most so many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     limit: i64,
     /// Print JSON, one change a line
     #[arg(long)]
     json: bool,
+}
+
+fn parse_place(text: &str) -> anyhow::Result<ChangePlace> {
+    let (time, event_id) = match text.split_once('/') {
+        Some((time, event_id)) => (time, Some(event_id.parse()?)),
+        None => (text, None),
+    };
+    Ok(ChangePlace { changed_at: time::parse(time)?, event_id })
 }
 
 impl Requirements {
@@ -88,11 +104,17 @@ impl Requirements {
 impl Show {
     async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(Some(self.org)).await?;
-        let rows =
-            query::effective_requirement_list(&mut conn, self.org, self.payer, self.task_type, self.as_of).await?;
+        if read::head(&mut conn, self.org).await?.is_none() {
+            bail!("there is no org {}; `runledger org list` shows which there are", self.org);
+        }
+        let past = self.point.past();
+        let rows = in_force(&mut conn, self.org, self.payer, self.task_type, past.unwrap_or(Point::NOW)).await?;
         if self.json {
             rows.iter().try_for_each(output::json)?;
-        } else if rows.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        past.map(print_point).transpose()?;
+        if rows.is_empty() {
             output::print(
                 "no requirements: nobody has set any for this kind of task, or it is none; `runledger catalogue list task-types` shows which there are",
             )?;
@@ -104,7 +126,38 @@ impl Show {
     }
 }
 
-/// A row of `effective_requirements_at`.
+/// What has to be known for an org, a payer and a kind of task, as it was at a point: rows of `effective_requirements`.
+pub async fn in_force(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    payer_id: Option<PayerId>,
+    task_type_id: TaskTypeId,
+    point: Point,
+) -> anyhow::Result<Vec<Box<RawValue>>> {
+    let Some(known_at) = point.known_at else {
+        return Ok(query::effective_requirement_list(conn, org_id, payer_id, task_type_id, point.as_of).await?);
+    };
+    // The tables have the time at which changes happened, not that at which they became known.
+    check_is_past(conn, org_id, point).await?;
+    let everyones = Point { known_at: Some(KnownAt::Time(time_of(conn, org_id, known_at).await?)), ..point };
+    let recalled = [Recalled::all_of(SHARED_ORG, everyones), Recalled::subject(org_id, org_id.subject(), point)];
+    history::recall(conn, &[registration("field_requirement")?], &recalled).await?;
+    Ok(query::recalled_requirement_list(conn, org_id, payer_id, task_type_id).await?)
+}
+
+/// When that was known which an org knew: by its own clock, which is that of all ledgers.
+async fn time_of(conn: &mut PgConnection, org_id: OrgId, known_at: KnownAt) -> anyhow::Result<DateTime<Utc>> {
+    match known_at {
+        KnownAt::Time(time) => Ok(time),
+        KnownAt::Seq(seq) => {
+            let mut events = pin!(read::events_between(conn, org_id, seq, seq));
+            let event = events.next().await.transpose()?;
+            Ok(event.map_or(DateTime::<Utc>::MIN_UTC, |recorded| recorded.recorded_at))
+        }
+    }
+}
+
+/// A row of `effective_requirements`.
 #[derive(Deserialize)]
 pub struct Requirement {
     pub field: String,
@@ -123,7 +176,7 @@ impl Requirement {
     }
 
     /// Who says what of it.
-    fn from(&self) -> String {
+    fn sources(&self) -> String {
         let parts = [("level", &self.level_from), ("values", &self.validation_from), ("help", &self.help_text_from)];
         let said = parts.into_iter().filter_map(|(part, from)| Some((part, from.as_deref()?)));
         let mut tiers: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -142,16 +195,16 @@ impl Requirement {
     }
 }
 
-/// Prints a table of requirements, each with what is to be said of its level beyond that.
+/// Prints a table of requirements, each with a note on its level, if there is one.
 pub fn print_requirements(
     requirements: &[Requirement],
-    of_level: impl Fn(&Requirement) -> Option<String>,
+    note: impl Fn(&Requirement) -> Option<String>,
 ) -> anyhow::Result<()> {
     let mut table = output::table(&["field", "level", "values", "help", "from"]);
     for requirement in requirements {
         let level = output::or_dash(requirement.level.as_ref());
         let rule = requirement.rule.as_ref().map(|rule| format!(" if {rule}")).unwrap_or_default();
-        let note = of_level(requirement).map(|note| format!(": {note}")).unwrap_or_default();
+        let note = note(requirement).map(|note| format!(": {note}")).unwrap_or_default();
         output::row(
             &mut table,
             [
@@ -159,7 +212,7 @@ pub fn print_requirements(
                 format!("{level}{rule}{note}"),
                 output::or_dash(requirement.validation.as_ref()),
                 output::or_dash(requirement.help_text.as_ref()),
-                requirement.from(),
+                requirement.sources(),
             ],
         );
     }
@@ -188,7 +241,7 @@ impl Log {
         let changes = rows.iter().map(|row| serde_json::from_str(row.get())).collect::<Result<Vec<Change>, _>>()?;
         print_changes(&changes)?;
         if let Some(last) = changes.last().filter(|_| changes.len() as i64 == self.limit) {
-            output::print(format!("more: --before {}", time::format(last.changed_at)))?;
+            output::print(format!("more: --before {}/{}", time::format(last.changed_at), last.event_id))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -197,6 +250,7 @@ impl Log {
 /// A row of `requirement_changelog`.
 #[derive(Deserialize)]
 struct Change {
+    event_id: EventId,
     tier: String,
     payer_id: Option<PayerId>,
     task_type_id: TaskTypeId,

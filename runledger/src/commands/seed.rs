@@ -76,6 +76,9 @@ impl Seed {
         if let Some(run_id) = sample.failed_run() {
             output::print(format!("  runledger runs show {run_id}"))?;
         }
+        if let Some(run_id) = sample.authorisation() {
+            output::print(format!("  runledger runs show {run_id} --requirements"))?;
+        }
         output::print("  runledger batches list")?;
         let (workflow_id, earlier) = sample.revised_workflow()?;
         output::print(format!("  runledger workflows diff {workflow_id} --from {earlier} --org {org_id}"))?;

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use events::id::{OrgId, WorkflowId};
 use projector::{
-    history::{self, Point},
+    history::{self, Point, Recalled},
     query, registration,
 };
 use serde_json::value::RawValue;
@@ -52,7 +52,8 @@ async fn the_past_workflow(
 ) -> anyhow::Result<(Box<RawValue>, Workflow)> {
     let (_, Workflow { org_id, .. }) = the_workflow(conn, workflow_id, org_id, None).await?;
     check_is_past(conn, org_id, point).await?;
-    history::recall(conn, registration("user_workflow")?, &[org_id], Some(workflow_id.subject()), point).await?;
+    let recalled = Recalled::subject(org_id, workflow_id.subject(), point);
+    history::recall(conn, &[registration("user_workflow")?], &[recalled]).await?;
     if query::workflow_show(conn, workflow_id, Some(org_id), None).await?.is_empty() {
         return Err(anyhow!(
             "workflow {workflow_id} did not exist at that point; show it without --as-of and --known-at"

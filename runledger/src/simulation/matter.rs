@@ -66,6 +66,12 @@ impl Matter {
         }
     }
 
+    /// The kind of plan that the patient has with the payer.
+    pub fn plan_type(&self) -> &'static str {
+        // Half of them; told by what is known, so that chance is drawn as before.
+        if self.member_id.bytes().last().is_some_and(|digit| digit % 2 == 0) { "HMO" } else { "PPO" }
+    }
+
     /// The payer's portal, phone line or fax line as `run.endpoint_used` names it.
     pub fn endpoint(&self, channel: Channel) -> serde_json::Value {
         let (endpoint_id, kind) = (self.payer.endpoint_id(channel), channel.line());

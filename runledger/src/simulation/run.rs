@@ -16,7 +16,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    NAMESPACE, Org, Simulation, batch,
+    NAMESPACE, Org, Simulation, batch, catalogue,
     matter::Matter,
     workflow::{Channel, Fault, Node, WORKFLOWS, Workflow},
 };
@@ -157,7 +157,10 @@ impl Story<'_> {
             external_id: Some(format!("{}-{:06}", workflow.prefix, number + 1).as_str().try_into()?),
             context: Some(Object::of(&json!({
                 "workflow": workflow.name,
+                "task_type_id": catalogue::task_type_id(self.simulation, self.org, workflow.domain)?,
                 "payer": self.matter.payer.name,
+                "payer_id": self.matter.payer.payer_id(),
+                "plan_type": self.matter.plan_type(),
                 "batch_id": batch,
             }))?),
             config_snapshot: Some(Object::of(&json!({ "retries_max": 3, "timeout_s": TIMEOUT.num_seconds() }))?),

@@ -88,6 +88,12 @@ impl Sample {
         failed.map(|event| RunId::of_subject(event.subject_id))
     }
 
+    /// A run that asked for a prior authorisation, which has requirements.
+    pub fn authorisation(&self) -> Option<RunId> {
+        let is_one = |event: &&Event| event.event_type == "run.created" && event.data.contains(WORKFLOWS[2].prefix);
+        self.events.iter().find(is_one).map(|event| RunId::of_subject(event.subject_id))
+    }
+
     /// A workflow with two revisions, and the earlier one.
     pub fn revised_workflow(&self) -> anyhow::Result<(WorkflowId, i32)> {
         Ok((WORKFLOWS[0].id()?, WORKFLOWS[0].revision - 1))

@@ -109,6 +109,8 @@ pub struct Workflow {
     pub name: &'static str,
     /// What its runs' external ids start with.
     pub prefix: &'static str,
+    /// The domain of the task that its runs carry out.
+    pub domain: &'static str,
     pub revision: i32,
     pub opening: &'static [Node],
     pub closing: &'static [Node],
@@ -135,6 +137,7 @@ pub const WORKFLOWS: &[Workflow] = &[
     Workflow {
         name: "eligibility check",
         prefix: "ELG",
+        domain: "eligibility",
         revision: 7,
         opening: &[local(
             "Load coverage",
@@ -150,6 +153,7 @@ pub const WORKFLOWS: &[Workflow] = &[
     Workflow {
         name: "claim status",
         prefix: "CST",
+        domain: "claim_status",
         revision: 12,
         opening: &[
             local("Load claim", |m| json!({ "claim_number": m.claim_number }), |m| json!({ "amount": m.amount })),
@@ -167,6 +171,7 @@ pub const WORKFLOWS: &[Workflow] = &[
     Workflow {
         name: "prior authorisation",
         prefix: "PAU",
+        domain: "prior_authorization",
         revision: 3,
         opening: &[
             local(

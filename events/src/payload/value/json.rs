@@ -24,6 +24,11 @@ impl Json {
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
+
+    /// Whether it is a protected value.
+    pub fn is_protected(&self) -> bool {
+        serde_json::from_str::<Object>(self.as_str()).is_ok_and(|object| object.is_protected())
+    }
 }
 
 impl Serialize for Json {

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use events::id::{BatchId, OrgId, RunId};
 use projector::{
-    history::{self, Point},
+    history::{self, Point, Recalled},
     query::{self, BatchPlace},
     registration,
 };
@@ -65,7 +65,8 @@ impl Show {
 async fn recall_batch(conn: &mut PgConnection, row: &RawValue, point: Point) -> anyhow::Result<OrgId> {
     let BatchPlace { batch_id, org_id, .. } = Batch::of_row(row)?.place();
     check_is_past(conn, org_id, point).await?;
-    history::recall(conn, registration("batch_job")?, &[org_id], Some(batch_id.subject()), point).await?;
+    let recalled = Recalled::subject(org_id, batch_id.subject(), point);
+    history::recall(conn, &[registration("batch_job")?], &[recalled]).await?;
     if query::batch_show(conn, batch_id, Some(org_id), None, 0).await?.is_empty() {
         bail!("batch {batch_id} did not exist at that point; show it without --as-of and --known-at");
     }

@@ -9,13 +9,13 @@ use events::{
     payload::Rule,
     time,
 };
-use projector::query;
+use projector::history::{KnownAt, Point};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use sqlx::PgConnection;
 
 use crate::{
-    commands::requirements::{Requirement, print_requirements},
+    commands::requirements::{Requirement, in_force, print_requirements},
     output,
 };
 
@@ -50,11 +50,17 @@ struct Run<'a> {
 }
 
 impl Required {
-    /// Those of this run, whose row is as [`query::run_show`] gives it.
+    /// Those of this run, whose row is as [`run_show`](projector::query::run_show) gives it; as they were known, if that
+    /// is said.
     ///
     /// # Errors
     /// When neither the run's context nor the caller says which kind of task it is.
-    pub async fn of(conn: &mut PgConnection, row: &RawValue, about: About) -> anyhow::Result<Self> {
+    pub async fn of(
+        conn: &mut PgConnection,
+        row: &RawValue,
+        about: About,
+        known_at: Option<KnownAt>,
+    ) -> anyhow::Result<Self> {
         let run: Run<'_> = serde_json::from_str(row.get())?;
         let context: Value = serde_json::from_str(run.context.get())?;
         let task_type_id = match about.task_type {
@@ -71,7 +77,8 @@ impl Required {
             None => named(&context, PAYER, "--payer")?,
         };
         let as_of = run.started_at.unwrap_or(run.created_at);
-        let rows = query::effective_requirement_list(conn, run.org_id, payer_id, task_type_id, Some(as_of)).await?;
+        let point = Point { as_of: Some(as_of), known_at };
+        let rows = in_force(conn, run.org_id, payer_id, task_type_id, point).await?;
         Ok(Self { task_type_id, payer_id, as_of, context: run.context.get().to_owned(), rows })
     }
 
@@ -79,7 +86,10 @@ impl Required {
     pub fn print(&self) -> anyhow::Result<()> {
         let payer = self.payer_id.map_or("any payer".to_owned(), |payer| format!("payer {payer}"));
         let when = time::format(self.as_of);
-        output::print(format!("requirements at {when}, for task type {} and {payer}:", self.task_type_id))?;
+        output::print(format!(
+            "requirements at {when}, for task type {} and {payer}; rules are held against the context above:",
+            self.task_type_id
+        ))?;
         if self.rows.is_empty() {
             return Ok(output::print("  none had been set")?);
         }

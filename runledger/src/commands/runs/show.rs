@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use events::id::{OrgId, PayerId, RunId, TaskTypeId, WorkflowId};
 use projector::{
-    history::{self, Point},
+    history::{self, Point, Recalled},
     query::Run,
     registration,
 };
@@ -66,7 +66,8 @@ impl Show {
         let required = match self.requirements {
             true => {
                 let about = About { task_type: self.task_type, payer: self.payer };
-                Some(Required::of(&mut conn, &row, about).await?)
+                let known_at = self.point.past().and_then(|point| point.known_at);
+                Some(Required::of(&mut conn, &row, about, known_at).await?)
             }
             false => None,
         };
@@ -95,7 +96,8 @@ impl Show {
         let Shown { workflow_id, .. } = serde_json::from_str(row.get())?;
         if let Some(workflow_id) = workflow_id {
             let workflows = registration("user_workflow")?;
-            history::recall(conn, workflows, &[org_id], Some(workflow_id.subject()), point).await?;
+            let recalled = Recalled::subject(org_id, workflow_id.subject(), point);
+            history::recall(conn, &[workflows], &[recalled]).await?;
         }
         Ok(row)
     }
