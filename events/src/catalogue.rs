@@ -118,6 +118,12 @@ catalogue! {
     TaskTypeDefined = "task_type.defined" 1
     TaskTypeRetired = "task_type.retired" 1
     TaskSignatureRecorded = "task_signature.recorded" 1
+    RequirementSet = "requirement.set" 1
+    RequirementWithdrawn = "requirement.withdrawn" 1
+    PayerRequirementSet = "payer_requirement.set" 1
+    PayerRequirementWithdrawn = "payer_requirement.withdrawn" 1
+    OrgPolicySet = "org_policy.set" 1
+    OrgPolicyWithdrawn = "org_policy.withdrawn" 1
     RunCreated = "run.created" 1
     RunStarted = "run.started" 1
     RunContextAdded = "run.context_added" 1

@@ -135,6 +135,8 @@ ids! {
     PortalTypeId
     /// A kind of task that runs carry out.
     TaskTypeId
+    /// Who pays for care: an insurer, or a public programme.
+    PayerId
     /// A way of carrying out a task on a portal.
     TaskSignatureId
     /// A batch of rows, each of which causes a run.
@@ -184,6 +186,30 @@ impl BatchId {
 
 impl OrgId {
     /// The subject of this org's own events, such as `org.registered`.
+    pub const fn subject(self) -> SubjectId {
+        SubjectId(self.0)
+    }
+}
+
+impl TaskTypeId {
+    /// The task type that an event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
+    }
+
+    /// The subject of this task type's events, and of what everyone has to know for it.
+    pub const fn subject(self) -> SubjectId {
+        SubjectId(self.0)
+    }
+}
+
+impl PayerId {
+    /// The payer that a payer_requirement event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
+    }
+
+    /// The subject of what this payer wants to know.
     pub const fn subject(self) -> SubjectId {
         SubjectId(self.0)
     }

@@ -56,7 +56,8 @@ async fn two_orgs() -> (Stack, OrgId, OrgId) {
         (rows == 9).then_some(())
     })
     .await;
-    // Nothing of this test makes a poison event or archives one.
+    // Nothing of this test makes a poison event or archives one, and the door lets nobody but the shared org
+    // publish what is everyone's.
     for org_id in &orgs {
         for sql in [
             "INSERT INTO ledger.archive (org_id, first_seq, last_seq, location, bytes, frontier, root) VALUES ($1, 1, 1, 'file:///a', 1, '{}', sha256(''))",
@@ -64,6 +65,10 @@ async fn two_orgs() -> (Stack, OrgId, OrgId) {
              VALUES ($1, gen_random_uuid(), $1, 1, false, sha256(''), sha256(''))",
             "INSERT INTO ledger.archived_provenance (org_id, event_id, subject_id, seq, event_type, source, occurred_at, recorded_at)
              VALUES ($1, gen_random_uuid(), $1, 1, 'run.retracted', '/', now(), now())",
+            "INSERT INTO field_requirement (org_id, task_type_id, field, status, version, event_id, created_at, updated_at)
+             VALUES ($1, $1, 'npi', 'active', 1, $1, now(), now())",
+            "INSERT INTO payer_requirement (org_id, payer_id, task_type_id, field, status, version, event_id, created_at, updated_at)
+             VALUES ($1, $1, $1, 'npi', 'active', 1, $1, now(), now())",
         ] {
             sqlx::query(sql).bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
         }

@@ -31,8 +31,9 @@ fn every_name_is_once_in_the_catalogue() {
     assert_eq!(names.len(), EVENT_TYPES.len());
     let families: BTreeSet<_> = EVENT_TYPES.iter().map(EventType::family).collect();
     let catalogue = ["endpoint", "lookup", "portal_type", "task_signature", "task_type"];
+    let requirements = ["org_policy", "payer_requirement", "requirement"];
     let runs = ["batch", "batch_row", "org", "run", "step", "user", "workflow"];
-    assert_eq!(families, catalogue.into_iter().chain(runs).collect());
+    assert_eq!(families, catalogue.into_iter().chain(requirements).chain(runs).collect());
 }
 
 #[test]
@@ -93,6 +94,21 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
             "task_type.defined",
             r#"{"domain":"d","action":"a","display_name":"n","x12_transaction":"1/2/3"}"#.to_owned(),
             "data.x12_transaction",
+        ),
+        ("requirement.set", r#"{"level":"required"}"#.to_owned(), "data.field"),
+        ("requirement.set", r#"{"field":"npi","level":"maybe"}"#.to_owned(), "data.level"),
+        ("requirement.set", r#"{"field":"npi"}"#.to_owned(), "nothing is set"),
+        ("requirement.set", r#"{"field":"npi","level":"conditional"}"#.to_owned(), "rule is missing"),
+        ("requirement.set", r#"{"field":"npi","level":"required","rule":{"!":[1]}}"#.to_owned(), "level conditional"),
+        ("requirement.set", r#"{"field":"npi","level":"conditional","rule":{"no":1}}"#.to_owned(), "data.rule"),
+        ("requirement.set", r#"{"field":"npi","validation":{"pattern":"["}}"#.to_owned(), "data.validation"),
+        ("payer_requirement.set", r#"{"field":"npi","level":"required"}"#.to_owned(), "task_type_id"),
+        ("org_policy.set", format!(r#"{{"field":"npi","task_type_id":"{STEP}"}}"#), "data.action"),
+        ("org_policy.set", format!(r#"{{"field":"npi","task_type_id":"{STEP}","action":"add"}}"#), "nothing is set"),
+        (
+            "org_policy.set",
+            format!(r#"{{"field":"npi","task_type_id":"{STEP}","action":"waive","level":"required"}}"#),
+            "waived has none",
         ),
         ("task_signature.recorded", r#"{"source":"dog"}"#.to_owned(), "data.source"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),

@@ -10,7 +10,7 @@ use super::{replayed::OWN, subject::Subject};
 use crate::{
     catalogue::{self, SCHEMA},
     envelope::Event,
-    id::{EventId, InvalidId, OrgId, SubjectId},
+    id::{EventId, InvalidId, OrgId, SHARED_ORG, SubjectId},
     refusal::{Code, Refusal},
     time,
 };
@@ -20,7 +20,9 @@ const SOURCE_BYTES_MAX: usize = 1024;
 /// The longest value of any other attribute: the leaf's length field of 16 bits has one value less.
 const BYTES_MAX: usize = 65_534;
 /// The families whose events are about the org itself.
-const ABOUT_ORGS: [&str; 2] = ["org", "lookup"];
+const ABOUT_ORGS: [&str; 3] = ["org", "lookup", "org_policy"];
+/// The families of what is everyone's: they are the shared org's alone.
+const OF_EVERYONE: [&str; 2] = ["requirement", "payer_requirement"];
 /// How far ahead of the ledger's clock an event may have happened.
 pub(super) const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
 
@@ -146,8 +148,16 @@ pub(super) fn event(
     let event_id: EventId = id(&required(named.id, "id")?, "id")?;
     let source = source(required(named.source, "source")?)?;
     let subject_id: SubjectId = id(&required(named.subject, "subject")?, "subject")?;
-    if ABOUT_ORGS.contains(&catalogue::family(&event_type)) && subject_id != org_id.subject() {
+    let family = catalogue::family(&event_type);
+    if ABOUT_ORGS.contains(&family) && subject_id != org_id.subject() {
         return Err(invalid(format!("subject is {subject_id}; {event_type} has the org's id there: {org_id}")));
+    }
+    if OF_EVERYONE.contains(&family) && org_id != SHARED_ORG {
+        let reason = format!("{event_type} is the shared org's, {SHARED_ORG}; an org's own are its org_policy events");
+        return Err(invalid(reason));
+    }
+    if family == "org_policy" && org_id == SHARED_ORG {
+        return Err(invalid("the shared org has no policies of its own; publish requirement.set, which is everyone's"));
     }
     let occurred_at = occurred_at(named.time.as_deref(), now)?;
     if let Some(content_type) = named.datacontenttype.filter(|content_type| !is_json(content_type)) {
