@@ -162,6 +162,19 @@ pub async fn runs_of_ids(
     rows.into_iter().map(|row| Ok((row.run_id, raw(Some(row.row))?))).collect()
 }
 
+/// What an org's events have set of requirements, withdrawn ones too: rows of `field_requirement`, `payer_requirement`
+/// and `org_requirement_policy`, each with its tier.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn requirement_rows(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+) -> Result<Vec<(String, Box<RawValue>)>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/query/requirement_rows.sql", org_id as OrgId).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.tier, raw(Some(row.row))?))).collect()
+}
+
 /// How many runs an org has in a status.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]

@@ -4,15 +4,17 @@
 //! with all that belongs to it; [`run`], [`step`] and [`attachment`] translate, purely; [`reconcile`] compares
 //! what the old rows said with the rows that the read models have. The same rows give the same events, ids
 //! included, and a row that has changed gives new ones and never a conflict. Whatever cannot become an event is a
-//! [`Reject`]. `docs/MIGRATING.md` has the whole mapping. Called by `import legacy`.
+//! [`Reject`]. [`requirement`] is another source, the flat table of field requirements. `docs/MIGRATING.md` has the whole
+//! mapping. Called by `import legacy` and `import legacy-requirements`.
 
 use std::path::PathBuf;
 
 mod attachment;
 mod course;
-mod org_map;
+mod id_map;
 mod reconcile;
 mod rejects;
+pub mod requirement;
 mod row;
 mod run;
 mod source;
@@ -22,13 +24,13 @@ mod table;
 mod trace;
 mod translation;
 
-pub use org_map::{OrgMap, OrgMapping};
+pub use id_map::{IdMap, IdMapping, OrgMap};
 pub use reconcile::{Difference, compare};
 pub use rejects::{Reject, Report};
 pub use run::{translate, unmapped_org};
 pub use source::{Shape, Source};
 pub use status::{Status, Statuses, parse_mapping};
-pub use table::{STEPS, TABLES, TRACE};
+pub use table::{REQUIREMENTS, STEPS, TABLES, TRACE, Table};
 pub use trace::{Item, Trace, Traces};
 pub use translation::{Target, Translated};
 
@@ -44,7 +46,7 @@ pub enum LegacyError {
     )]
     NoTables { schema: String, place: String, tables: String },
     #[error(
-        "table {schema}.{table} has no column {column}, which the import needs; make a schema with a view that has it, and give it with --schema"
+        "table {schema}.{table} has no column {column}, which the import needs; is it the old table? If it is, make a schema with a view that has it, and give it with --schema"
     )]
     NoColumn { schema: String, table: &'static str, column: &'static str },
     #[error(

@@ -3,6 +3,7 @@
 mod interrupted;
 mod old_database;
 mod refused;
+mod requirements;
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use stack::Stack;
 
 use super::contents;
-use crate::harness::{run, runledger, stack};
+use crate::harness::{run, runledger, size_reaches, stack};
 use old_database::OldDatabase;
 
 /// An import's files, removed with it.
@@ -61,6 +62,14 @@ async fn all_rows(stack: &Stack, org_id: OrgId) -> Vec<String> {
     sqlx::query_scalar(query).bind(org_id.uuid()).fetch_all(stack.pool()).await.unwrap()
 }
 
+/// A stack with an org that is registered.
+async fn stack_with_org() -> (Stack, OrgId) {
+    let stack = stack().await;
+    let org_id = stack.register_org("St. Mary").await.unwrap();
+    size_reaches(&stack, org_id, 1).await;
+    (stack, org_id)
+}
+
 /// Counts of a table: read, taken, rejected and found again.
 fn counts(said: &Value, table: &str) -> Vec<Value> {
     ["rows", "taken", "rejected", "found"].iter().map(|count| said["tables"][table][count].clone()).collect()
@@ -68,8 +77,7 @@ fn counts(said: &Value, table: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn awkward_old_tables_become_runs_and_every_row_is_accounted_for() {
-    let stack = stack().await;
-    let (org_id, files) = (stack.register_org("St. Mary").await.unwrap(), Files::new());
+    let ((stack, org_id), files) = (stack_with_org().await, Files::new());
     let old = OldDatabase::awkward(&stack).await;
     let before = contents(&stack).await;
 
@@ -130,8 +138,7 @@ async fn awkward_old_tables_become_runs_and_every_row_is_accounted_for() {
 
 #[tokio::test]
 async fn importing_again_changes_nothing_and_a_revert_is_undone_by_it() {
-    let stack = stack().await;
-    let (org_id, files) = (stack.register_org("St. Mary").await.unwrap(), Files::new());
+    let ((stack, org_id), files) = (stack_with_org().await, Files::new());
     let old = OldDatabase::of(&stack, 1..=30).await;
     let (is_good, said) = imported(&stack, &old, &files, org_id, &["--execute"]).await;
     assert!(is_good, "{said}");
@@ -160,8 +167,7 @@ async fn importing_again_changes_nothing_and_a_revert_is_undone_by_it() {
 
 #[tokio::test]
 async fn while_the_old_system_goes_on_an_import_brings_the_difference() {
-    let stack = stack().await;
-    let (org_id, files) = (stack.register_org("St. Mary").await.unwrap(), Files::new());
+    let ((stack, org_id), files) = (stack_with_org().await, Files::new());
     let old = OldDatabase::of(&stack, 1..=12).await;
     old.execute(
         "UPDATE workflow_trace SET status = 'in_progress', end_time = NULL, updated_at = start_time WHERE trace_id = 5;
@@ -185,7 +191,7 @@ async fn while_the_old_system_goes_on_an_import_brings_the_difference() {
     assert!(!is_good && compared["reconciliation"]["unexplained"].as_u64().unwrap() > 3, "{compared}");
     let differences = std::fs::read_to_string(files.differences()).unwrap();
     assert!(differences.contains("workflow_trace,5,status,failed,running,\"unexplained"), "{differences}");
-    assert!(differences.contains("workflow_trace,500,,a trace,no run,\"unexplained"), "{differences}");
+    assert!(differences.contains("workflow_trace,500,,a row,none,\"unexplained"), "{differences}");
 
     let (is_good, said) = imported(&stack, &old, &files, org_id, &["--execute"]).await;
     assert!(is_good, "{said}");

@@ -1,5 +1,5 @@
-//! `runledger import`: `event-log`, a process-mining log becomes run and step events; `legacy`, the old tables do;
-//! what was imported, and taking it back.
+//! `runledger import`: `event-log`, a process-mining log becomes run and step events; `legacy`, the old tables do, and
+//! `legacy-requirements`, the old table of field requirements; what was imported, and taking it back.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod legacy;
+mod legacy_requirements;
 mod list;
 mod revert;
 
@@ -35,7 +36,7 @@ use revert::Retracted;
 /// So many cases may be read ahead of the one that is being published.
 const CASES_AHEAD_MAX: usize = 64;
 
-/// Bring in what other systems recorded, take it back: event-log, legacy, list, revert
+/// Bring in what other systems recorded, take it back: event-log, legacy, legacy-requirements, list, revert
 #[derive(Args)]
 pub struct Import {
     #[command(subcommand)]
@@ -46,6 +47,7 @@ pub struct Import {
 enum What {
     EventLog(ImportEventLog),
     Legacy(Box<legacy::Legacy>),
+    LegacyRequirements(Box<legacy_requirements::LegacyRequirements>),
     List(list::List),
     Revert(revert::Revert),
 }
@@ -118,6 +120,7 @@ impl Import {
         match self.what {
             What::EventLog(command) => command.run(settings).await,
             What::Legacy(command) => command.run(settings).await,
+            What::LegacyRequirements(command) => command.run(settings).await,
             What::List(command) => command.run(settings).await,
             What::Revert(command) => command.run(settings).await,
         }

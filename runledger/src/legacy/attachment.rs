@@ -99,7 +99,7 @@ impl Telling<'_, '_> {
         if time.is_none() {
             let why = rejects.pop();
             let (code, reason) = why.map_or_else(
-                || ("no_time".to_owned(), format!("its {column} is null")),
+                || ("no_time", format!("its {column} is null")),
                 |reject| (reject.code, format!("{column}: {}", reject.reason)),
             );
             self.translation.rejects.push(row.reject(code, reason));

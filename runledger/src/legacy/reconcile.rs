@@ -44,8 +44,8 @@ pub fn compare(translated: &Translated, run: Option<&Json>, absent: Option<&str>
             table: value.table,
             key: value.key.clone(),
             column: String::new(),
-            old: "a trace".to_owned(),
-            new: "no run".to_owned(),
+            old: "a row".to_owned(),
+            new: "none".to_owned(),
             reason: absent.map(str::to_owned),
         };
         return (1, row.map(missing).into_iter().collect());

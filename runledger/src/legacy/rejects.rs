@@ -16,7 +16,7 @@ pub struct Reject {
     pub trace_id: Option<i64>,
     /// The column, or the event, that the row is taken without; none if the row is not taken.
     pub part: Option<String>,
-    pub code: String,
+    pub code: &'static str,
     pub reason: String,
 }
 
@@ -26,7 +26,7 @@ impl Reject {
     pub fn fields(&self) -> [String; 6] {
         let Self { table, key, trace_id, part, code, reason } = self.clone();
         let trace_id = trace_id.map(|trace_id| trace_id.to_string()).unwrap_or_default();
-        [table.to_owned(), key, trace_id, part.unwrap_or_default(), code, reason]
+        [table.to_owned(), key, trace_id, part.unwrap_or_default(), code.to_owned(), reason]
     }
 }
 

@@ -48,25 +48,25 @@ impl Row {
     }
 
     /// The whole row is not taken.
-    pub fn reject(&self, code: impl ToString, reason: impl Into<String>) -> Reject {
+    pub fn reject(&self, code: &'static str, reason: impl Into<String>) -> Reject {
         self.complaint(None, code, reason)
     }
 
     /// The row is taken without this column, or without this event.
-    pub fn reject_part(&self, part: &str, code: impl ToString, reason: impl Into<String>) -> Reject {
+    pub fn reject_part(&self, part: &str, code: &'static str, reason: impl Into<String>) -> Reject {
         self.complaint(Some(part.to_owned()), code, reason)
     }
 
-    fn complaint(&self, part: Option<String>, code: impl ToString, reason: impl Into<String>) -> Reject {
+    fn complaint(&self, part: Option<String>, code: &'static str, reason: impl Into<String>) -> Reject {
         let (table, key, trace_id) = (self.table.name, self.key(), self.trace_id());
-        Reject { table, key, trace_id, part, code: code.to_string(), reason: reason.into() }
+        Reject { table, key, trace_id, part, code, reason: reason.into() }
     }
 
     /// A text.
     pub fn text(&self, column: &'static str, rejects: &mut Vec<Reject>) -> Option<&str> {
         let text = std::str::from_utf8(self.fields.get(column)?);
         if text.is_err() {
-            rejects.push(self.reject_part(column, Code::InvalidUtf8, "it is not UTF-8"));
+            rejects.push(self.reject_part(column, Code::InvalidUtf8.as_str(), "it is not UTF-8"));
         }
         text.ok()
     }
@@ -82,12 +82,16 @@ impl Row {
         match time::parse(text, None) {
             Ok(time) if time <= now + TimeDelta::days(1) => Some(time),
             Ok(_) => {
-                rejects.push(self.reject_part(column, Code::TimeInFuture, format!("{text:?} lies in the future")));
+                rejects.push(self.reject_part(
+                    column,
+                    Code::TimeInFuture.as_str(),
+                    format!("{text:?} lies in the future"),
+                ));
                 None
             }
             Err(_) => {
                 let reason = format!("{text:?} is no time of the years 1 to 9999");
-                rejects.push(self.reject_part(column, Code::InvalidTime, reason));
+                rejects.push(self.reject_part(column, Code::InvalidTime.as_str(), reason));
                 None
             }
         }
@@ -99,7 +103,7 @@ impl Row {
         let number = text.parse().ok().filter(|number| *number >= least);
         if number.is_none() {
             let reason = format!("{text:?} is no integer from {least} to {}", i32::MAX);
-            rejects.push(self.reject_part(column, Code::NumberOutOfRange, reason));
+            rejects.push(self.reject_part(column, Code::NumberOutOfRange.as_str(), reason));
         }
         number
     }
@@ -107,7 +111,7 @@ impl Row {
     /// A JSON value; text that is no JSON is a JSON text.
     pub fn json(&self, column: &'static str, rejects: &mut Vec<Reject>) -> Option<Json> {
         let text = self.text(column, rejects)?;
-        let refused = |code: Code, reason: String| self.reject_part(column, code, reason);
+        let refused = |code: Code, reason: String| self.reject_part(column, code.as_str(), reason);
         let json = match json::check_text(text) {
             _ if text.len() > VALUE_BYTES_MAX => {
                 Err(refused(Code::TooComplex, format!("it has {} bytes, more than {VALUE_BYTES_MAX}", text.len())))
@@ -128,7 +132,7 @@ impl Row {
             return Some(text);
         }
         let reason = format!("it has {} bytes, more than {VALUE_BYTES_MAX}", text.len());
-        rejects.push(self.reject_part(column, Code::TooComplex, reason));
+        rejects.push(self.reject_part(column, Code::TooComplex.as_str(), reason));
         None
     }
 
@@ -143,7 +147,7 @@ impl Row {
                 Err(error) => error.to_string(),
             },
         };
-        rejects.push(self.reject_part("other columns", Code::UnstorableText, refused));
+        rejects.push(self.reject_part("other columns", Code::UnstorableText.as_str(), refused));
         Object::default()
     }
 }

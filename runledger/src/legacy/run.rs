@@ -70,7 +70,7 @@ pub fn unmapped_org(target: &Target, trace: &Trace) -> Option<String> {
     target.orgs.get(old_org).is_none().then(|| old_org.to_owned())
 }
 
-fn without_trace(trace: &Trace, mut rejects: Vec<Reject>, code: &str, reason: String) -> Translated {
+fn without_trace(trace: &Trace, mut rejects: Vec<Reject>, code: &'static str, reason: String) -> Translated {
     rejects.extend(trace.rows().enumerate().map(|(place, row)| match place {
         0 => row.reject(code, reason.as_str()),
         _ => row.reject("trace_rejected", format!("its trace is rejected: {reason}")),

@@ -11,11 +11,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row as _, ValueRef, postgres::PgConnectOptions, raw_sql,
 };
 
-use super::{
-    LegacyError,
-    row::Row,
-    table::{TABLES, TRACE_ID, Table},
-};
+use super::{LegacyError, row::Row, table::Table};
 
 /// Rows are fetched so many at a time: with values of a megabyte that is still bounded.
 const ROWS_AT_ONCE: usize = 100;
@@ -27,6 +23,8 @@ pub struct Shape {
     pub table: &'static Table,
     /// Those of its columns that are there; none of an absent table.
     pub present: Vec<&'static str>,
+    /// Those that hold arrays, which are read as JSON.
+    arrays: Vec<&'static str>,
     /// Columns that have no meaning here.
     pub extra: Vec<String>,
 }
@@ -47,7 +45,7 @@ pub struct Source {
 
 impl Source {
     /// Connects, begins the transaction and looks at the tables.
-    pub async fn open(url: &str, schema: &str) -> Result<Self, LegacyError> {
+    pub async fn open(url: &str, schema: &str, tables: &[&'static Table]) -> Result<Self, LegacyError> {
         let scheme = url.split_once("://").map(|(scheme, _)| scheme);
         let options = PgConnectOptions::from_str(url).ok();
         let options = options.filter(|_| matches!(scheme, Some("postgres" | "postgresql"))).ok_or(LegacyError::Url)?;
@@ -63,18 +61,19 @@ impl Source {
         conn.execute(raw_sql(settings)).await.map_err(unusable)?;
         conn.execute(raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await.map_err(unusable)?;
         let mut source = Self { conn, place, schema: schema.to_owned(), shapes: Vec::new() };
-        for table in TABLES {
+        for table in tables {
             let shape = source.shape(table).await?;
             source.shapes.push(shape);
         }
         if source.shapes.iter().all(Shape::is_absent) {
-            let tables = TABLES.map(|table| table.name).join(", ");
+            let tables: Vec<_> = tables.iter().map(|table| table.name).collect();
+            let tables = tables.join(", ");
             return Err(LegacyError::NoTables { schema: source.schema, place: source.place, tables });
         }
         Ok(source)
     }
 
-    /// The old tables, in the order of [`TABLES`].
+    /// The old tables, in the order given.
     pub fn shapes(&self) -> &[Shape] {
         &self.shapes
     }
@@ -90,7 +89,7 @@ impl Source {
              ORDER BY a.attnum";
         let columns = sqlx::query_as::<_, (String, String, bool)>(columns).bind(&self.schema).bind(table.name);
         let columns = columns.fetch_all(&mut self.conn).await.map_err(Self::failed(table.name))?;
-        let mut shape = Shape { table, present: Vec::new(), extra: Vec::new() };
+        let mut shape = Shape { table, present: Vec::new(), arrays: Vec::new(), extra: Vec::new() };
         if columns.is_empty() {
             return Ok(shape);
         }
@@ -104,7 +103,10 @@ impl Source {
                     let (column, data_type) = (column.name, data_type.clone());
                     return Err(LegacyError::NoInteger { schema: schema(), table: table.name, column, data_type });
                 }
-                Some(_) => shape.present.push(column.name),
+                Some((_, data_type, _)) => {
+                    shape.present.push(column.name);
+                    shape.arrays.extend(data_type.starts_with('_').then_some(column.name));
+                }
                 None if column.is_required => {
                     return Err(LegacyError::NoColumn { schema: schema(), table: table.name, column: column.name });
                 }
@@ -166,14 +168,21 @@ impl Source {
     }
 
     fn select(&self, shape: &Shape) -> String {
-        let mut columns: Vec<_> = shape.present.iter().map(|name| format!("t.{}::text", quoted(name))).collect();
+        let text = |name: &&str| match shape.arrays.contains(name) {
+            true => format!("to_json(t.{})::text", quoted(name)),
+            false => format!("t.{}::text", quoted(name)),
+        };
+        let mut columns: Vec<_> = shape.present.iter().map(text).collect();
         if is_extra_kept(shape) {
             // Not `jsonb`, which fails on what the door refuses row by row.
             let extra: Vec<_> = shape.extra.iter().map(|name| format!("t.{}", quoted(name))).collect();
             columns.push(format!("(SELECT row_to_json(x)::text FROM (SELECT {}) x)", extra.join(", ")));
         }
-        let (columns, table, key) = (columns.join(", "), self.name(shape), quoted(shape.table.key));
-        format!("SELECT {columns} FROM {table} t ORDER BY t.{TRACE_ID} NULLS LAST, t.{key} NULLS LAST")
+        // Rows without a trace come last, those without an org first: these are everyone's.
+        let nulls = if shape.table.order.contains(&"org_id") { "FIRST" } else { "LAST" };
+        let order = shape.table.order.iter().chain([&shape.table.key]).filter(|name| shape.present.contains(name));
+        let order: Vec<_> = order.map(|name| format!("t.{} NULLS {nulls}", quoted(name))).collect();
+        format!("SELECT {} FROM {} t ORDER BY {}", columns.join(", "), self.name(shape), order.join(", "))
     }
 }
 

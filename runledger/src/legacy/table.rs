@@ -18,6 +18,8 @@ pub struct Table {
     pub columns: &'static [Column],
     /// Whether what else its rows have goes along with them.
     pub keeps_extra: bool,
+    /// By which columns its rows are read in order, before the key.
+    pub order: &'static [&'static str],
 }
 
 /// The column that says which trace a row belongs to.
@@ -58,6 +60,7 @@ pub static TRACE: Table = Table {
         column("updated_at"),
     ],
     keeps_extra: true,
+    order: &[TRACE_ID],
 };
 
 pub static STEPS: Table = Table {
@@ -80,6 +83,7 @@ pub static STEPS: Table = Table {
         column("updated_at"),
     ],
     keeps_extra: true,
+    order: &[TRACE_ID],
 };
 
 pub static EVENTS: Table = Table {
@@ -94,6 +98,7 @@ pub static EVENTS: Table = Table {
         required("created_at"),
     ],
     keeps_extra: true,
+    order: &[TRACE_ID],
 };
 
 pub static SCREENSHOTS: Table = Table {
@@ -108,6 +113,7 @@ pub static SCREENSHOTS: Table = Table {
         required("captured_at"),
     ],
     keeps_extra: true,
+    order: &[TRACE_ID],
 };
 
 pub static CONTEXT: Table = Table {
@@ -115,6 +121,7 @@ pub static CONTEXT: Table = Table {
     key: "context_id",
     columns: &[required("context_id"), key(TRACE_ID), required("key"), column("value"), required("created_at")],
     keeps_extra: false,
+    order: &[TRACE_ID],
 };
 
 pub static ENDPOINTS: Table = Table {
@@ -122,6 +129,7 @@ pub static ENDPOINTS: Table = Table {
     key: "trace_endpoint_id",
     columns: &[required("trace_endpoint_id"), key(TRACE_ID), required("endpoint_id"), required("used_at")],
     keeps_extra: true,
+    order: &[TRACE_ID],
 };
 
 pub static BINDINGS: Table = Table {
@@ -136,7 +144,34 @@ pub static BINDINGS: Table = Table {
         required("created_at"),
     ],
     keeps_extra: false,
+    order: &[TRACE_ID],
 };
 
-/// All of them: first the traces, then what belongs to traces.
+/// Those of runs: first the traces, then what belongs to traces.
 pub static TABLES: [&Table; 7] = [&TRACE, &STEPS, &EVENTS, &SCREENSHOTS, &CONTEXT, &ENDPOINTS, &BINDINGS];
+
+/// The flat table of field requirements. Those of everyone come first, and those of one field together.
+pub static REQUIREMENTS: Table = Table {
+    name: "field_requirement",
+    key: "field_requirement_id",
+    columns: &[
+        required("field_requirement_id"),
+        column("org_id"),
+        column("payer_id"),
+        required("task_type_id"),
+        required("field_name"),
+        column("requirement"),
+        column("is_required"),
+        column("rule"),
+        column("pattern"),
+        column("allowed_values"),
+        column("min_value"),
+        column("max_value"),
+        column("help_text"),
+        required("created_at"),
+        column("updated_at"),
+        column("is_active"),
+    ],
+    keeps_extra: false,
+    order: &["org_id", "payer_id", "task_type_id", "field_name"],
+};

@@ -67,7 +67,7 @@ fn data_of(translated: &Translated, event_type: &str) -> Json {
 
 /// Table, part and code of each reject.
 fn rejects(translated: &Translated) -> Vec<(&str, &str, &str)> {
-    translated.rejects.iter().map(|it| (it.table, it.part.as_deref().unwrap_or(""), it.code.as_str())).collect()
+    translated.rejects.iter().map(|it| (it.table, it.part.as_deref().unwrap_or(""), it.code)).collect()
 }
 
 /// What is to be found in a column of the run, and why, where that is not what the old row has.

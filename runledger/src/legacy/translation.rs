@@ -178,16 +178,13 @@ impl<'t> Translation<'t> {
     }
 
     fn take(&mut self, row: &Row, mut event: Event, is_only: bool) -> anyhow::Result<bool> {
-        let (table, key, at) = (row.table.name, row.key(), events::time::format(event.occurred_at));
-        let said = format!("{table} {key} {} {at} {}", event.event_type, event.data);
-        event.event_id = Uuid::new_v5(&namespace_of(event.subject_id), said.as_bytes()).try_into()?;
-        if let Some(Refusal { code, reason }) = refusal(&event, self.target.now) {
+        if let Err(Refusal { code, reason }) = seal(row, &mut event, self.target.now)? {
             let part = (!is_only).then(|| event.event_type.clone());
-            let reject = row.reject(code, format!("{}: {reason}", event.event_type));
+            let reject = row.reject(code.as_str(), format!("{}: {reason}", event.event_type));
             self.rejects.push(Reject { part, ..reject });
             return Ok(false);
         }
-        self.tables.push((event.event_id, table));
+        self.tables.push((event.event_id, row.table.name));
         self.events.push(event);
         Ok(true)
     }
@@ -220,6 +217,14 @@ impl<'t> Translation<'t> {
         let Self { org_id, run_id, events, values, rejects, tables, .. } = self;
         Translated { run: Some((org_id, run_id)), events, values, rejects, tables }
     }
+}
+
+/// Gives the event an id by the row's key and by all that it says, if the door has nothing against it.
+pub fn seal(row: &Row, event: &mut Event, now: DateTime<Utc>) -> anyhow::Result<Result<(), Refusal>> {
+    let (table, key, at) = (row.table.name, row.key(), events::time::format(event.occurred_at));
+    let said = format!("{table} {key} {} {at} {}", event.event_type, event.data);
+    event.event_id = Uuid::new_v5(&namespace_of(event.subject_id), said.as_bytes()).try_into()?;
+    Ok(refusal(event, now).map_or(Ok(()), Err))
 }
 
 fn namespace_of(subject_id: SubjectId) -> Uuid {

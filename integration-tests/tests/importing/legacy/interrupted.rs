@@ -1,7 +1,7 @@
 //! Imports that are killed, and imports at one time.
 
 use super::*;
-use crate::harness::{size, size_reaches};
+use crate::harness::size;
 
 const TRACES: u32 = 3_000;
 
@@ -39,9 +39,7 @@ async fn an_import_that_is_killed_half_way_is_run_again_and_is_as_if_nothing_had
 
 #[tokio::test]
 async fn two_imports_at_one_time_are_as_one() {
-    let stack = stack().await;
-    let (org_id, files, other) = (stack.register_org("St. Mary").await.unwrap(), Files::new(), Files::new());
-    size_reaches(&stack, org_id, 1).await;
+    let ((stack, org_id), files, other) = (stack_with_org().await, Files::new(), Files::new());
     let old = OldDatabase::of(&stack, 1..=TRACES / 3).await;
     old.execute("INSERT INTO workflow_steps VALUES (1, NULL, 1, 'success')").await;
     let execute: &[&str] = &["--execute"];

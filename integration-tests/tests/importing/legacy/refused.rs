@@ -8,13 +8,6 @@ async fn refusal(stack: &Stack, old: &OldDatabase, org_id: OrgId, more: &[&str])
     String::from_utf8(output.stderr).unwrap()
 }
 
-async fn stack_with_org() -> (Stack, OrgId) {
-    let stack = stack().await;
-    let org_id = stack.register_org("St. Mary").await.unwrap();
-    crate::harness::size_reaches(&stack, org_id, 1).await;
-    (stack, org_id)
-}
-
 #[tokio::test]
 async fn a_column_that_is_needed_and_lacking_is_named_with_its_table() {
     let (stack, org_id) = stack_with_org().await;

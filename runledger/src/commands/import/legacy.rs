@@ -11,19 +11,19 @@ use sqlx::PgConnection;
 use super::revert::{self, Retracted};
 use crate::{
     commands::wait,
-    legacy::{self, OrgMap, OrgMapping, Source, Statuses, Target, Traces},
+    legacy::{self, IdMapping, OrgMap, Source, Statuses, TABLES, Target, Traces},
     progress::Progress,
     publisher::{Acknowledged, Publication, Publisher},
     settings::Settings,
 };
 
-mod pass;
-mod reconciling;
-mod report;
+pub mod pass;
+pub mod reconciling;
+pub mod report;
 
 use pass::{Pass, Tally};
 use reconciling::Reconciliation;
-use report::Outcome;
+use report::{Mode, Outcome};
 
 /// Runs are brought back so many at a time.
 const RUNS_AT_ONCE: usize = 10_000;
@@ -45,7 +45,7 @@ pub struct Legacy {
     schema: String,
     /// Which org an old org_id is, or a CSV file with the columns legacy,org_id; may be repeated
     #[arg(long, value_name = "OLD=ORG|FILE", required = true)]
-    org_map: Vec<OrgMapping>,
+    org_map: Vec<IdMapping<OrgId>>,
     /// What the old system is called, where several are imported: part of all ids, so always give the same
     #[arg(long, default_value = "legacy", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     name: String,
@@ -77,13 +77,15 @@ pub struct Legacy {
 
 impl Legacy {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
-        let orgs = OrgMap::of(self.org_map.clone())?;
+        let orgs = OrgMap::of(self.org_map.clone())?.of_tenants()?;
         let statuses = Statuses::usual_and(self.status.clone());
         let target = Target { name: self.name.clone(), orgs, statuses, now: events::time::now() };
         let mut conn = settings.connect(Role::Admin).await?;
-        registered(&mut conn, &target).await?;
-        let mut source = Source::open(&self.from, &self.schema).await?;
-        let mut outcome = Outcome::of(&self, &target, &mut source).await?;
+        registered(&mut conn, &target.orgs).await?;
+        let mut source = Source::open(&self.from, &self.schema, &TABLES).await?;
+        let imports = target.orgs.ids().into_keys().map(|org_id| (org_id, target.import_id(org_id).to_string()));
+        let mode = Mode::of(self.execute, self.reconcile);
+        let mut outcome = Outcome::of(mode, imports.collect(), &mut source).await?;
         if self.execute {
             self.execute(settings, &mut conn, &target, &mut source, &mut outcome).await?;
         } else if !self.reconcile {
@@ -139,7 +141,7 @@ impl Legacy {
         let client = settings.connect_to_nats().await?;
         EventStream::ensure(&client).await?;
         let mut positions = BTreeMap::new();
-        for &org_id in target.orgs.orgs().keys().filter(|_| !self.no_wait) {
+        for &org_id in target.orgs.ids().keys().filter(|_| !self.no_wait) {
             positions.insert(org_id, revert::position(settings, &client, org_id).await?);
         }
         let progress = Progress::start("importing the old tables, rows", outcome.rows());
@@ -209,8 +211,8 @@ async fn arrive(
 }
 
 /// Whether all orgs are registered that old ones are mapped to.
-async fn registered(conn: &mut PgConnection, target: &Target) -> anyhow::Result<()> {
-    for (org_id, old) in target.orgs.orgs() {
+pub async fn registered(conn: &mut PgConnection, orgs: &OrgMap) -> anyhow::Result<()> {
+    for (org_id, old) in orgs.ids() {
         if read::head(conn, org_id).await.context("the ledger cannot be read")?.is_none() {
             bail!(
                 "org {org_id}, which old org {old:?} is mapped to, is not registered; register it with `runledger org add NAME --id {org_id}`"
@@ -221,6 +223,6 @@ async fn registered(conn: &mut PgConnection, target: &Target) -> anyhow::Result<
 }
 
 /// A name that is good for a file.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     name.chars().map(|letter| if letter.is_alphanumeric() || "._-".contains(letter) { letter } else { '-' }).collect()
 }

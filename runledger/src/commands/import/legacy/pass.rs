@@ -10,7 +10,7 @@ use ledger::read;
 use sqlx::PgConnection;
 
 use crate::{
-    legacy::{self, Item, Reject, Report, TABLES, Target, Traces, Translated},
+    legacy::{self, Item, Reject, Report, TABLES, Table, Target, Traces, Translated},
     progress::Progress,
 };
 
@@ -29,42 +29,39 @@ pub struct Rows {
 }
 
 /// What went by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// In the order of the tables.
     pub rows: Vec<(&'static str, Rows)>,
     /// Rows that were not taken, by code.
-    pub rejected: BTreeMap<String, u64>,
+    pub rejected: BTreeMap<&'static str, u64>,
     /// Values and events that rows were taken without, by code.
-    pub left_out: BTreeMap<String, u64>,
+    pub left_out: BTreeMap<&'static str, u64>,
     /// Traces of orgs that are not mapped.
     pub unmapped_orgs: BTreeMap<String, u64>,
     /// Events, by type.
     pub events: BTreeMap<String, u64>,
 }
 
-impl Default for Tally {
-    fn default() -> Self {
-        let rows = TABLES.iter().map(|table| (table.name, Rows::default())).collect();
-        let (rejected, left_out, unmapped_orgs, events) = Default::default();
-        Self { rows, rejected, left_out, unmapped_orgs, events }
-    }
-}
-
 impl Tally {
+    /// Nothing of these tables has gone by.
+    pub fn of(tables: &[&'static Table]) -> Self {
+        Self { rows: tables.iter().map(|table| (table.name, Rows::default())).collect(), ..Self::default() }
+    }
+
     fn of_table(&mut self, table: &str) -> Option<&mut Rows> {
         self.rows.iter_mut().find(|(name, _)| *name == table).map(|(_, rows)| rows)
     }
 
-    fn read(&mut self, table: &str) {
+    pub fn read(&mut self, table: &str) {
         if let Some(rows) = self.of_table(table) {
             rows.read += 1;
         }
     }
 
-    fn reject(&mut self, reject: &Reject) {
+    pub fn reject(&mut self, reject: &Reject) {
         let of_code = if reject.part.is_some() { &mut self.left_out } else { &mut self.rejected };
-        *of_code.entry(reject.code.clone()).or_default() += 1;
+        *of_code.entry(reject.code).or_default() += 1;
         if let (None, Some(rows)) = (&reject.part, self.of_table(reject.table)) {
             rows.rejected += 1;
         }
@@ -105,7 +102,7 @@ impl<'a> Pass<'a> {
     /// Rejects go to the file, if one is given.
     pub fn begin(target: &'a Target, traces: Traces<'a>, rejects: Option<PathBuf>, progress: Progress) -> Self {
         let rejects = rejects.map(|path| Report::new(path, &Reject::COLUMNS));
-        Self { target, traces, tally: Tally::default(), rejects, progress }
+        Self { target, traces, tally: Tally::of(&TABLES), rejects, progress }
     }
 
     /// The next traces; none when all have gone by.

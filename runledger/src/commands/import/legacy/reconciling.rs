@@ -73,7 +73,18 @@ impl Reconciliation {
     ) -> anyhow::Result<()> {
         self.count(translated, run, known);
         let absent = is_retracted.then_some("its run was retracted; `runledger runs reinstate` brings it back");
-        let (values, differences) = legacy::compare(translated, run, absent);
+        self.values(translated, run, known, absent)
+    }
+
+    /// Compares the values of old rows with the row that they have become; `absent` is why that may be missing.
+    pub fn values(
+        &mut self,
+        translated: &Translated,
+        row: Option<&Value>,
+        known: &HashSet<EventId>,
+        absent: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let (values, differences) = legacy::compare(translated, row, absent);
         self.values += values as u64;
         for difference in differences {
             self.note(difference)?;
@@ -123,7 +134,13 @@ impl Reconciliation {
         }
     }
 
-    fn note(&mut self, difference: Difference) -> anyhow::Result<()> {
+    /// So many more rows of an old table were found again.
+    pub fn found_again(&mut self, table: &'static str, rows: u64) {
+        *self.found.entry(table).or_default() += rows;
+    }
+
+    /// Takes down a value that differs.
+    pub fn note(&mut self, difference: Difference) -> anyhow::Result<()> {
         if let Some(report) = &mut self.report {
             report.write(&difference.fields())?;
         }

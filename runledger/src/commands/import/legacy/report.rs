@@ -1,25 +1,59 @@
 //! What the command says in the end.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use events::{Event, id::OrgId};
 use serde_json::{Value, json};
 
-use super::{Legacy, pass::Tally, reconciling::Reconciliation, revert::Retracted};
+use super::{super::revert::Retracted, pass::Tally, reconciling::Reconciliation};
 use crate::{
-    legacy::{Shape, Source, Target},
+    legacy::{Shape, Source},
     output,
 };
 
 /// So much of a sample's payload is shown.
 const SAMPLE_LENGTH_MAX: usize = 160;
 
+/// What the command is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    DryRun,
+    Execute,
+    Reconcile,
+}
+
+impl Mode {
+    /// As the flags have it.
+    pub fn of(execute: bool, reconcile: bool) -> Self {
+        match (execute, reconcile) {
+            (true, _) => Self::Execute,
+            (_, true) => Self::Reconcile,
+            _ => Self::DryRun,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::DryRun => "dry_run",
+            Self::Execute => "execute",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
 /// What came of it.
 pub struct Outcome {
-    mode: &'static str,
+    mode: Mode,
     /// The tables, and how many rows they have.
     shapes: Vec<(Shape, u64)>,
     imports: BTreeMap<OrgId, String>,
+    /// Whether `import revert` takes it back.
+    pub reverts: bool,
+    /// Orgs that something was said of.
+    pub orgs: BTreeSet<OrgId>,
     pub tally: Tally,
     pub rejects: Option<PathBuf>,
     /// Events that the ledger had.
@@ -32,23 +66,20 @@ pub struct Outcome {
 
 impl Outcome {
     /// Nothing has come of it yet.
-    pub async fn of(command: &Legacy, target: &Target, source: &mut Source) -> anyhow::Result<Self> {
-        let mode = match (command.execute, command.reconcile) {
-            (true, _) => "execute",
-            (_, true) => "reconcile",
-            _ => "dry_run",
-        };
+    pub async fn of(mode: Mode, imports: BTreeMap<OrgId, String>, source: &mut Source) -> anyhow::Result<Self> {
         let mut shapes = Vec::new();
         for shape in source.shapes().to_vec() {
             let rows = source.count(&shape).await?;
             shapes.push((shape, rows));
         }
-        let orgs = target.orgs.orgs();
+        let tables: Vec<_> = shapes.iter().map(|(shape, _)| shape.table).collect();
         Ok(Self {
             mode,
+            imports,
+            reverts: true,
+            orgs: BTreeSet::new(),
+            tally: Tally::of(&tables),
             shapes,
-            imports: orgs.keys().map(|org_id| (*org_id, target.import_id(*org_id).to_string())).collect(),
-            tally: Tally::default(),
             rejects: None,
             events_known: 0,
             events_published: 0,
@@ -79,14 +110,14 @@ impl Outcome {
         self.print_tables()?;
         self.print_rejects()?;
         match self.mode {
-            "dry_run" => self.print_dry_run()?,
-            "execute" => self.print_executed()?,
-            _ => {}
+            Mode::DryRun => self.print_dry_run()?,
+            Mode::Execute => self.print_executed()?,
+            Mode::Reconcile => {}
         }
         if let Some(reconciliation) = &self.reconciliation {
             print_reconciliation(reconciliation)?;
         }
-        if self.mode == "execute" && self.reconciliation.is_none() {
+        if self.mode == Mode::Execute && self.reconciliation.is_none() {
             output::print(
                 "nothing was compared; do that with --reconcile when the ledger and the projector have caught up",
             )?;
@@ -169,7 +200,7 @@ impl Outcome {
                 "runs that stay retracted, by hand or since the import began: {kept}; `runledger runs reinstate` brings one back"
             ))?;
         }
-        for (org_id, import_id) in &self.imports {
+        for (org_id, import_id) in self.imports.iter().filter(|_| self.reverts) {
             output::print(format!("take it all back: runledger import revert {import_id} --org {org_id}"))?;
         }
         Ok(())
@@ -191,7 +222,7 @@ impl Outcome {
         });
         let samples: Vec<Vec<_>> = self.samples.iter().map(|events| events.iter().map(sample).collect()).collect();
         json!({
-            "mode": self.mode, "imports": self.imports, "tables": tables, "rejected": self.tally.rejected,
+            "mode": self.mode.as_str(), "imports": self.imports, "tables": tables, "rejected": self.tally.rejected,
             "left_out": self.tally.left_out, "unmapped_orgs": self.tally.unmapped_orgs, "rejects": self.rejects,
             "events": self.events(), "events_by_type": self.tally.events, "events_known": self.events_known,
             "events_published": self.events_published, "reinstated": self.retracted.reinstated,
