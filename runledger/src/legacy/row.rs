@@ -136,14 +136,14 @@ impl Row {
         None
     }
 
-    /// The columns that have no meaning here, by their names.
+    /// The columns that have no meaning here and are not null, by their names.
     pub fn extra(&self, rejects: &mut Vec<Reject>) -> Object {
         let Some(extra) = &self.extra else { return Object::default() };
         let refused = match json::check(extra) {
             _ if extra.len() > VALUE_BYTES_MAX => format!("they have {} bytes", extra.len()),
             Err(fault) => fault.to_string(),
-            Ok(()) => match serde_json::from_slice(extra) {
-                Ok(extra) => return extra,
+            Ok(()) => match serde_json::from_slice::<Object>(extra) {
+                Ok(extra) => return extra.into_iter().filter(|(_, value)| value.as_str() != "null").collect(),
                 Err(error) => error.to_string(),
             },
         };

@@ -23,6 +23,8 @@ pub const DERIVED_ID: &str = "it is no UUID: one is derived from it, and it is k
 pub const TOO_LONG: &str = "it is longer than the column may be: it is kept under legacy";
 pub const NO_OBJECT: &str = "it is no JSON object: it is kept under legacy";
 pub const NO_MESSAGE: &str = "it ended badly and has no error_message; the event needs one";
+/// What is said where something has to be said of an error.
+pub const NO_MORE: &str = "the old row says no more";
 pub const MESSAGE_OF_NO_ERROR: &str = "what has not ended badly has no error: its error_message is kept under legacy";
 pub const OTHER_STATUS: &str = "the read model has no such status; the old one is kept under legacy";
 pub const FIRST_HEARD_OF: &str = "the read model's is the earliest time that any of its rows tells of";
@@ -189,25 +191,23 @@ impl Run<'_, '_> {
             }
             return Ok(());
         };
-        let said = || message.clone().unwrap_or_else(|| format!("it {} and its row says no more", status.word()));
+        let said = message.clone().unwrap_or_else(|| NO_MORE.to_owned());
+        let (error_message, error_details) = (said.as_str().into(), None);
         let new = match status {
-            Status::Cancelled => message.clone(),
-            _ => Some(said()),
-        };
-        match status {
             Status::Failed => {
-                let failed = RunFailed { error_message: said().into(), error_details: None };
-                self.translation.tell(row, None, at, &failed, false)?;
+                self.translation.tell(row, None, at, &RunFailed { error_message, error_details }, false)?;
+                Some(said)
             }
             Status::TimedOut => {
-                let timed_out = RunTimedOut { error_message: said().into(), error_details: None };
-                self.translation.tell(row, None, at, &timed_out, false)?;
+                self.translation.tell(row, None, at, &RunTimedOut { error_message, error_details }, false)?;
+                Some(said)
             }
             _ => {
-                let cancelled = RunCancelled { reason: new.clone().map(Into::into), cancelled_by: None };
+                let cancelled = RunCancelled { reason: message.clone().map(Into::into), cancelled_by: None };
                 self.translation.tell(row, None, at, &cancelled, false)?;
+                message
             }
-        }
+        };
         self.value(COLUMN, COLUMN, old, new.into(), NO_MESSAGE);
         Ok(())
     }

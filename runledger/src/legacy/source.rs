@@ -55,7 +55,9 @@ impl Source {
         let unusable = |source| LegacyError::Connect { place: place.clone(), source };
         let connecting = tokio::time::timeout(CONNECT_TIME_MAX, options.connect()).await;
         let mut conn = connecting.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)).map_err(unusable)?;
+        // The same rows have to give the same texts, wherever they are read; and nothing may end what takes long.
         let settings = "SET default_transaction_read_only = on; SET TimeZone = 'UTC'; SET DateStyle = 'ISO';
+                        SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; SET extra_float_digits = 1;
                         SET client_encoding = 'UTF8'; SET statement_timeout = 0; SET lock_timeout = 0;
                         SET idle_in_transaction_session_timeout = 0; SET cursor_tuple_fraction = 1.0";
         conn.execute(raw_sql(settings)).await.map_err(unusable)?;

@@ -61,15 +61,6 @@ impl Status {
         }
     }
 
-    /// What to say where a message is needed and there is none.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::TimedOut => "timed out",
-            Self::Skipped => "was skipped",
-            _ => "failed",
-        }
-    }
-
     /// The status itself, as `--status` has it.
     pub fn name(self) -> &'static str {
         match self {

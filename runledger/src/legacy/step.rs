@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     course::Course,
     row::Row,
-    run::{DERIVED_ID, FIRST_HEARD_OF, LEGACY, MESSAGE_OF_NO_ERROR, NO_MESSAGE, OTHER_STATUS},
+    run::{DERIVED_ID, FIRST_HEARD_OF, LEGACY, MESSAGE_OF_NO_ERROR, NO_MESSAGE, NO_MORE, OTHER_STATUS},
     status::Status,
     trace::Trace,
     translation::{Place, Translation, time, value_of},
@@ -201,7 +201,7 @@ impl Step<'_, '_> {
         let at = self.course.as_of();
         let new = match status {
             Status::Failed | Status::TimedOut => {
-                let said = message.unwrap_or_else(|| format!("it {} and its row says no more", status.word()));
+                let said = message.unwrap_or_else(|| NO_MORE.to_owned());
                 let error_message = said.as_str().into();
                 self.say(at, &StepFailed { step_id, attempt, error_message, error_details: None })?;
                 Some(said)

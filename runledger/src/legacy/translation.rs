@@ -203,7 +203,7 @@ impl<'t> Translation<'t> {
 
     /// All that was told, counted and in the order of time.
     pub fn finish(mut self) -> Translated {
-        self.events.sort_by_key(|event| event.occurred_at);
+        self.events.sort_by_key(|event| (event.occurred_at, place(&event.event_type)));
         let import_id = self.target.import_id(self.org_id);
         let mut sequence = 0;
         for event in &mut self.events {
@@ -225,6 +225,16 @@ pub fn seal(row: &Row, event: &mut Event, now: DateTime<Utc>) -> anyhow::Result<
     let said = format!("{table} {key} {} {at} {}", event.event_type, event.data);
     event.event_id = Uuid::new_v5(&namespace_of(event.subject_id), said.as_bytes()).try_into()?;
     Ok(refusal(event, now).map_or(Ok(()), Err))
+}
+
+/// Which of the events of one moment comes first, for those who read them in order.
+fn place(event_type: &str) -> u8 {
+    match event_type.split_once('.') {
+        Some((_, "created")) => 0,
+        Some((_, "started" | "retried")) => 1,
+        Some((_, "completed" | "failed" | "cancelled" | "timed_out" | "skipped")) => 3,
+        _ => 2,
+    }
 }
 
 fn namespace_of(subject_id: SubjectId) -> Uuid {

@@ -1,5 +1,7 @@
 //! Given rows of the flat table, then these requirements in three tiers.
 
+use serde_json::Value;
+
 use super::*;
 use crate::legacy::table::REQUIREMENTS;
 

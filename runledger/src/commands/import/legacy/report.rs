@@ -17,6 +17,9 @@ use crate::{
 /// So much of a sample's payload is shown.
 const SAMPLE_LENGTH_MAX: usize = 160;
 
+/// So many events of a sample are shown.
+const SAMPLE_EVENTS_MAX: usize = 25;
+
 /// What the command is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -171,11 +174,14 @@ impl Outcome {
         }
         for events in &self.samples {
             output::print("sample:")?;
-            for event in events {
+            for event in events.iter().take(SAMPLE_EVENTS_MAX) {
                 let data: String = event.data.chars().take(SAMPLE_LENGTH_MAX).collect();
                 let cut = if data.len() < event.data.len() { "…" } else { "" };
                 let (time, data) = (events::time::format(event.occurred_at), output::printable(&data));
                 output::print(format!("  {time}  {}  {data}{cut}", event.event_type))?;
+            }
+            if let Some(more) = events.len().checked_sub(SAMPLE_EVENTS_MAX).filter(|more| *more > 0) {
+                output::print(format!("  and {more} more"))?;
             }
         }
         let (events, known) = (self.events(), self.events_known);
@@ -220,7 +226,8 @@ impl Outcome {
             json!({ "values": it.values, "explained": it.explained, "unexplained": it.unexplained,
                     "first_unexplained": shown, "differences": it.file })
         });
-        let samples: Vec<Vec<_>> = self.samples.iter().map(|events| events.iter().map(sample).collect()).collect();
+        let samples: Vec<Vec<_>> =
+            self.samples.iter().map(|events| events.iter().take(SAMPLE_EVENTS_MAX).map(sample).collect()).collect();
         json!({
             "mode": self.mode.as_str(), "imports": self.imports, "tables": tables, "rejected": self.tally.rejected,
             "left_out": self.tally.left_out, "unmapped_orgs": self.tally.unmapped_orgs, "rejects": self.rejects,
