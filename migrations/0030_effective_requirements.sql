@@ -12,7 +12,9 @@ FROM (
         UNION
         SELECT payer_id FROM public.payer_requirement WHERE org_id = '00000000-0000-4000-8000-000000000001'
         UNION
-        SELECT payer_id FROM public.org_requirement_policy AS policy WHERE policy.org_id = organization.org_id
+        -- The key, because that is what the index has.
+        SELECT payer_key FROM public.org_requirement_policy AS policy
+        WHERE policy.org_id = organization.org_id AND payer_key <> '00000000-0000-0000-0000-000000000000'
     ) AS payer
     WHERE organization.org_id <> '00000000-0000-4000-8000-000000000001'
 ) AS scope

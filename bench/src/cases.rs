@@ -11,6 +11,7 @@ pub mod latency;
 mod ledger;
 mod queries;
 mod rebuild;
+mod requirements;
 mod verify;
 pub mod visible;
 
@@ -66,6 +67,11 @@ const CASES: &[Case] = &[
         rows: &["page", "deep-page", "run", "context"],
         about: "questions of tenants, with a million runs of 20 orgs",
         run: |arena, results| Box::pin(queries::measure(arena, results)),
+    },
+    Case {
+        rows: &["requirements"],
+        about: "what has to be known for an org, a payer and a kind of task, with rules of 500 orgs and 200 payers",
+        run: |arena, results| Box::pin(requirements::measure(arena, results)),
     },
 ];
 

@@ -4,11 +4,13 @@
 use serde_json::Value;
 use tokio::process::Command;
 
+mod checking;
 mod emitting;
 mod looking;
 mod manners;
 mod migrating;
 mod paging;
+mod seeding;
 mod settings;
 mod simulating;
 mod tailing;

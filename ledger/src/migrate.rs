@@ -8,9 +8,11 @@ use sqlx::{
 };
 
 mod indexes;
+mod schema;
 pub(crate) mod shape;
 
 pub use indexes::{MissingIndex, missing as missing_indexes};
+pub use schema::{Difference, describe, differences};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 

@@ -15,10 +15,12 @@ use uuid::Uuid;
 
 mod batch;
 mod catalogue;
+mod requirement;
 mod workflow;
 
 pub use batch::{BatchPlace, batch_list, batch_show};
 pub use catalogue::{CatalogueKind, catalogue_list};
+pub use requirement::{ChangeFilter, effective_requirement_list, requirement_change_list};
 pub use workflow::{workflow_list, workflow_show};
 
 /// Which runs to list; what is none does not matter.

@@ -12,7 +12,9 @@ mod migrate;
 mod org;
 mod rebuild;
 mod replay;
+mod requirements;
 mod runs;
+mod seed;
 mod services;
 mod simulate;
 mod status;
@@ -39,11 +41,13 @@ pub enum Command {
     Catalogue(catalogue::Catalogue),
     Emit(emit::Emit),
     Simulate(simulate::Simulate),
+    Seed(seed::Seed),
     Import(import::Import),
     Status(status::Status),
     Runs(runs::Runs),
     Workflows(workflows::Workflows),
     Batches(batches::Batches),
+    Requirements(requirements::Requirements),
     Tail(tail::Tail),
     Replay(replay::Replay),
     DeadLetters(dead_letters::DeadLetters),
@@ -74,11 +78,13 @@ impl Command {
             Self::Catalogue(command) => command.run(settings).await,
             Self::Emit(command) => command.run(settings).await,
             Self::Simulate(command) => command.run(settings).await,
+            Self::Seed(command) => command.run(settings).await,
             Self::Import(command) => command.run(settings).await,
             Self::Status(command) => command.run(settings).await,
             Self::Runs(command) => command.run(settings).await,
             Self::Workflows(command) => command.run(settings).await,
             Self::Batches(command) => command.run(settings).await,
+            Self::Requirements(command) => command.run(settings).await,
             Self::Tail(command) => command.run(settings).await,
             Self::Replay(command) => command.run(settings).await,
             Self::DeadLetters(command) => command.run(settings).await,

@@ -4,20 +4,23 @@
 //! the same order, and another one gives other orgs and runs. Runs are told one by one ([`run`]), with what they mean to
 //! the batches that they come in ([`batch`]), and put into the order of their arrival ([`delivery`]), so the memory
 //! needed does not grow with their number. The workflows that they follow are defined before them ([`definition`]).
-//! Called by `simulate` and `demo`.
+//! Called by `simulate` and `demo`; [`sample`] makes a small one of the same parts, which is always the same, for `seed`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::{SeedableRng, rngs::StdRng};
 use uuid::Uuid;
 
 mod batch;
+mod catalogue;
 mod definition;
 mod delivery;
 mod matter;
 mod org;
 mod publish;
 mod refused;
+mod requirement;
 mod run;
+pub mod sample;
 mod workflow;
 
 pub use delivery::{Deliveries, Manner};

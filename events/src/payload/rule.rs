@@ -1,9 +1,9 @@
 //! Rules: JSON Logic (jsonlogic.com), so that a form in a browser, a service in any language and this program come
 //! to the same answer.
 //!
-//! A rule is checked when it comes in: operators of JSON Logic with the number of arguments that they take. Two are
-//! left out, and one thing is refused, because a small rule could otherwise take any amount of time or memory: `map`
-//! and `reduce`, and going through a list within going through a list.
+//! A rule is checked when it comes in: operators of JSON Logic with the number of arguments that they take. `map`,
+//! `filter` and `reduce` are left out, and going through a list within going through a list is refused, because a
+//! small rule could otherwise take any amount of time or memory; `log`, because it is none.
 
 use datalogic_rs::Engine;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Sent, binary, eventually, new_run, runledger, size_reaches, stack};
 
 /// The commands of the contract, those left to later issues aside.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "migrate",
     "ledger",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 19] = [
     "org list",
     "emit",
     "simulate",
+    "seed",
     "import event-log",
     "status",
     "runs list",

@@ -84,6 +84,39 @@ async fn a_database_that_cannot_hold_every_character_is_refused() {
 }
 
 #[tokio::test]
+async fn tables_that_stand_where_views_are_to_be_stop_the_migration_until_they_are_moved() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "").await;
+    sql(&url, "CREATE TABLE workflow_trace (trace_id bigint PRIMARY KEY); CREATE TABLE rcm_user (id int); INSERT INTO rcm_user VALUES (7)")
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let migrated = migrate(&stack, &url, []).await;
+        let complaint = migrated.complaint();
+        for expected in [
+            "CREATE SCHEMA IF NOT EXISTS legacy; ",
+            "ALTER TABLE public.workflow_trace SET SCHEMA legacy",
+            "ALTER TABLE public.rcm_user SET SCHEMA legacy",
+            "run `runledger migrate` again",
+        ] {
+            assert!(complaint.contains(expected), "{complaint}");
+        }
+        assert!(!complaint.contains("workflow_steps"), "{complaint}");
+        assert!(sql(&url, "SELECT FROM workflow_steps").await.is_err(), "a view was left behind");
+        let check = migrate(&stack, &url, ["--check"]).await;
+        assert!(check.stdout.starts_with("0031 compatibility – pending\n"), "{}", check.stdout);
+    }
+    sql(&url, "CREATE SCHEMA IF NOT EXISTS legacy; ALTER TABLE public.workflow_trace SET SCHEMA legacy; ALTER TABLE public.rcm_user SET SCHEMA legacy")
+        .await
+        .unwrap();
+    assert_eq!(migrate(&stack, &url, []).await.code, Some(0));
+    let check = migrate(&stack, &url, ["--check"]).await;
+    assert_eq!((check.code, check.stdout.as_str()), (Some(0), "the schema is up to date\n"));
+    let kept = sql(&url, "SELECT FROM workflow_trace; SELECT FROM legacy.rcm_user").await.unwrap();
+    assert_eq!(kept.rows_affected(), 1);
+}
+
+#[tokio::test]
 async fn the_stream_is_made_where_it_is_missing() {
     let stack = idle_stack().await;
     let jetstream = async_nats::jetstream::new(stack.client().clone());

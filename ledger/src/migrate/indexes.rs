@@ -12,7 +12,7 @@ pub struct MissingIndex {
     /// The partition.
     pub partition: String,
     /// Of the partitioned index, as PostgreSQL writes it.
-    definition: String,
+    pub(super) definition: String,
 }
 
 /// Builds what is missing. The shape of the event table is the caller's.

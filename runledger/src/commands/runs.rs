@@ -26,6 +26,7 @@ mod diff;
 mod followed;
 mod history;
 mod list;
+mod required;
 mod retract;
 mod show;
 

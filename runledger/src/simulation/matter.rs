@@ -14,7 +14,7 @@ pub struct Payer {
     line: u16,
 }
 
-const PAYERS: &[Payer] = &[
+pub const PAYERS: &[Payer] = &[
     Payer { name: "Meridian Health Plan", code: "MHP", portal: "providers.meridianplan.example", line: 100 },
     Payer { name: "Summit Mutual", code: "SUM", portal: "portal.summitmutual.example", line: 110 },
     Payer { name: "Bluewater Care", code: "BWC", portal: "bluewatercare.example/providers", line: 120 },
@@ -68,12 +68,34 @@ impl Matter {
 
     /// The payer's portal, phone line or fax line as `run.endpoint_used` names it.
     pub fn endpoint(&self, channel: Channel) -> serde_json::Value {
-        let (kind, address) = match channel {
-            Channel::Web => ("portal", format!("https://{}", self.payer.portal)),
-            Channel::Voice => ("phone", format!("+1 555 01{:02}", self.payer.line % 100)),
-            Channel::Efax => ("fax", format!("+1 555 01{:02}", self.payer.line % 100 + 1)),
-        };
-        let endpoint_id = Uuid::new_v5(&NAMESPACE, format!("{kind} of {}", self.payer.code).as_bytes());
+        let (endpoint_id, kind) = (self.payer.endpoint_id(channel), channel.line());
+        let address = self.payer.address(channel);
         serde_json::json!({ "endpoint_id": endpoint_id, "kind": kind, "payer": self.payer.name, "address": address })
+    }
+}
+
+impl Payer {
+    /// As rules on what has to be known name it.
+    pub fn payer_id(&self) -> Uuid {
+        Uuid::new_v5(&NAMESPACE, format!("payer {}", self.code).as_bytes())
+    }
+
+    /// Of its portal, phone line or fax line, the same in every org.
+    pub fn endpoint_id(&self, channel: Channel) -> Uuid {
+        Uuid::new_v5(&NAMESPACE, format!("{} of {}", channel.line(), self.code).as_bytes())
+    }
+
+    /// Under which a secrets manager keeps what its portal asks for.
+    pub fn name_of_secret(&self) -> String {
+        format!("payers/{}/portal", self.code.to_ascii_lowercase())
+    }
+
+    /// Where that is reached.
+    pub fn address(&self, channel: Channel) -> String {
+        match channel {
+            Channel::Web => format!("https://{}", self.portal),
+            Channel::Voice => format!("+1 555 01{:02}", self.line % 100),
+            Channel::Efax => format!("+1 555 01{:02}", self.line % 100 + 1),
+        }
     }
 }

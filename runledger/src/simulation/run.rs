@@ -28,13 +28,15 @@ const RETRIED_PERCENT: u32 = 14;
 
 /// How a run ends, and at which of its steps, counted from 0, if before the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub enum Ending {
     Completed,
     Failed(usize),
     Cancelled(usize),
     TimedOut(usize),
     /// Not yet: the service is still at it, or died.
     Open(usize),
+    /// Not yet, because it has not begun.
+    Waiting,
 }
 
 impl Ending {
@@ -54,6 +56,16 @@ impl Ending {
     }
 }
 
+/// What a run is to be.
+pub struct Plot<'a> {
+    pub org: &'a Org,
+    pub workflow: &'static Workflow,
+    pub channel: Channel,
+    pub matter: Matter,
+    pub ending: Ending,
+    pub begin: DateTime<Utc>,
+}
+
 /// The events of the run with this number, from 0, as they happened.
 pub fn tell(simulation: &Simulation, number: u32) -> anyhow::Result<Vec<Event>> {
     let mut rng = simulation.chance(&format!("run {number}"));
@@ -64,33 +76,38 @@ pub fn tell(simulation: &Simulation, number: u32) -> anyhow::Result<Vec<Event>> 
         60..82 => Channel::Voice,
         _ => Channel::Efax,
     };
-    let nodes: Vec<_> = workflow.nodes(channel).collect();
-    let mut story = Story {
-        simulation,
-        org,
-        run_id: simulation.id::<RunId>(&format!("run {number}"))?,
-        channel,
-        clock: simulation.start_of(number),
-        matter: Matter::draw(&mut rng),
-        events: Vec::new(),
-        rng,
-    };
-    let ending = Ending::draw(&mut story.rng, workflow.opening.len(), nodes.len());
-    story.begin(workflow, number)?;
-    for (at, node) in nodes.into_iter().enumerate() {
-        if at == workflow.opening.len() {
-            story.reach_payer()?;
-        }
-        let step = story.step(at, node, workflow)?;
-        if ending.is_at(at) {
-            story.break_off(ending, &step)?;
+    let matter = Matter::draw(&mut rng);
+    let ending = Ending::draw(&mut rng, workflow.opening.len(), workflow.nodes(channel).count());
+    let plot = Plot { org, workflow, channel, matter, ending, begin: simulation.start_of(number) };
+    plot.tell(simulation, number, rng)
+}
+
+impl Plot<'_> {
+    /// The events of the run, which has this number; chance decides what the plot leaves open.
+    pub fn tell(self, simulation: &Simulation, number: u32, rng: StdRng) -> anyhow::Result<Vec<Event>> {
+        let Self { org, workflow, channel, matter, ending, begin } = self;
+        let run_id = simulation.id::<RunId>(&format!("run {number}"))?;
+        let mut story = Story { simulation, org, run_id, channel, clock: begin, matter, events: Vec::new(), rng };
+        story.create(workflow, number)?;
+        if ending == Ending::Waiting {
             return Ok(story.events);
         }
-        story.take(&step)?;
+        story.begin()?;
+        for (at, node) in workflow.nodes(channel).enumerate() {
+            if at == workflow.opening.len() {
+                story.reach_payer()?;
+            }
+            let step = story.step(at, node, workflow)?;
+            if ending.is_at(at) {
+                story.break_off(ending, &step)?;
+                return Ok(story.events);
+            }
+            story.take(&step)?;
+        }
+        let context = json!({ "reference": story.matter.reference });
+        story.tell(&RunCompleted { context: Some(Object::of(&context)?) })?;
+        Ok(story.events)
     }
-    let context = json!({ "reference": story.matter.reference });
-    story.tell(&RunCompleted { context: Some(Object::of(&context)?) })?;
-    Ok(story.events)
 }
 
 struct Story<'a> {
@@ -131,7 +148,7 @@ impl Story<'_> {
         self.wait_ms(i64::from(least) * 1_000, i64::from(most) * 1_000);
     }
 
-    fn begin(&mut self, workflow: &Workflow, number: u32) -> anyhow::Result<()> {
+    fn create(&mut self, workflow: &Workflow, number: u32) -> anyhow::Result<()> {
         let batch = batch::external_id(self.clock);
         let attributes = RunAttributes {
             workflow_id: Some(workflow.id()?),
@@ -147,7 +164,10 @@ impl Story<'_> {
             created_by: self.org.users.choose(&mut self.rng).copied(),
             ..RunAttributes::default()
         };
-        self.tell(&RunCreated(attributes))?;
+        self.tell(&RunCreated(attributes))
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
         self.wait((1, 90));
         self.tell(&RunStarted::default())?;
         let context = json!({ "claim_number": self.matter.claim_number, "member_id": self.matter.member_id });
@@ -261,7 +281,7 @@ impl Story<'_> {
         self.start(step, attempt)?;
         self.wait(step.node.seconds);
         match ending {
-            Ending::Completed | Ending::Open(_) => Ok(()),
+            Ending::Completed | Ending::Open(_) | Ending::Waiting => Ok(()),
             Ending::Failed(_) => {
                 let Fault(message, code) =
                     *self.channel.fatal_faults().choose(&mut self.rng).unwrap_or(&Fault("unknown", "unknown"));

@@ -147,3 +147,21 @@ fn many_orgs_have_different_names() {
     let names: BTreeSet<_> = simulation.orgs().iter().map(|org| org.name.as_str()).collect();
     assert_eq!(names.len(), 100);
 }
+
+#[test]
+fn the_sample_is_the_same_every_time_and_passes_the_door() {
+    let (first, second) = (sample::Sample::make().unwrap(), sample::Sample::make().unwrap());
+    assert!(first.events == second.events && first.events.len() > 200);
+    let ids: BTreeSet<_> = first.events.iter().map(|event| (event.org_id, event.event_id)).collect();
+    assert_eq!(ids.len(), first.events.len());
+    let mut registered = BTreeSet::new();
+    for event in &first.events {
+        let admitted = admit(&Publication::of(event)).unwrap_or_else(|refusal| panic!("{refusal}: {event:?}"));
+        assert!(admitted.same_content(event));
+        if event.event_type == "org.registered" {
+            registered.insert(event.org_id);
+        }
+        assert!(registered.contains(&event.org_id), "{event:?} comes before its org");
+    }
+    assert!(first.failed_run().is_some());
+}

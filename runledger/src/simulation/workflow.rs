@@ -42,6 +42,15 @@ impl Channel {
         }
     }
 
+    /// What it leads to.
+    pub fn line(self) -> &'static str {
+        match self {
+            Self::Web => "portal",
+            Self::Voice => "phone",
+            Self::Efax => "fax",
+        }
+    }
+
     /// Who works over this channel, as definitions of workflows say it.
     pub fn agent_type(self) -> &'static str {
         match self {

@@ -88,8 +88,8 @@ impl Followed {
         Ok(())
     }
 
-    /// The run's row with the member `workflow`.
-    pub fn json(&self, row: &RawValue) -> anyhow::Result<Box<RawValue>> {
+    /// As JSON, with the steps on their nodes.
+    pub fn json(&self) -> anyhow::Result<Value> {
         let mut workflow = json!({
             "workflow_id": self.workflow_id, "revision": self.definition().map(|it| it.revision), "note": self.note(),
             "name": self.definition().map(|definition| &definition.name),
@@ -101,9 +101,7 @@ impl Followed {
             workflow["transitions"] = transitions(definition, &path)?;
             workflow["steps_on_no_node"] = path.elsewhere.iter().map(|step| json!(step.step_id)).collect();
         }
-        // The row goes on as PostgreSQL wrote it: parsed and written again, its numbers could be others.
-        let members = row.get().strip_suffix('}').unwrap_or_default();
-        Ok(RawValue::from_string(format!("{members},\"workflow\":{workflow}}}"))?)
+        Ok(workflow)
     }
 }
 

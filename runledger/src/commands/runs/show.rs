@@ -1,12 +1,12 @@
 //! `runledger runs show`: a run with its steps, as it is or as it was, and on the workflow that it followed.
 
-use std::process::ExitCode;
+use std::{fmt::Write, process::ExitCode};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use events::{
-    id::{OrgId, RunId, WorkflowId},
+    id::{OrgId, PayerId, RunId, TaskTypeId, WorkflowId},
     time,
 };
 use projector::{
@@ -14,10 +14,16 @@ use projector::{
     query::Run,
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use sqlx::PgConnection;
 
-use super::{check_is_past, followed::Followed, no_row, the_org, the_run};
+use super::{
+    check_is_past,
+    followed::Followed,
+    no_row,
+    required::{About, Required},
+    the_org, the_run,
+};
 use crate::{output, settings::Settings};
 
 /// Show a run with its steps, as it is or as it was
@@ -37,7 +43,18 @@ pub struct Show {
     /// Only what had been recorded by this time (RFC 3339), or up to this seq of the org's ledger
     #[arg(long, value_name = "TIME|SEQ")]
     known_at: Option<KnownAt>,
-    /// Print JSON: the run's columns, `steps`, and `workflow`, if it names one: its nodes with the steps on them
+    /// With what had to be known when it started: the requirements for its payer and kind of task
+    ///
+    /// Which these are its context says: `payer_id` and `task_type_id`.
+    #[arg(long)]
+    requirements: bool,
+    /// The kind of task, where the run's context does not say it
+    #[arg(long, requires = "requirements")]
+    task_type: Option<TaskTypeId>,
+    /// The payer, where the run's context does not say it
+    #[arg(long, requires = "requirements")]
+    payer: Option<PayerId>,
+    /// Print JSON: the run's columns, `steps`, `workflow` with the steps on its nodes, if it names one, and `requirements`
     #[arg(long)]
     json: bool,
 }
@@ -57,17 +74,37 @@ impl Show {
                 None => return Err(no_row(&mut conn, org_id, self.run, point).await?),
             }
         };
-        if self.json {
-            match Followed::of(&mut conn, &row).await? {
-                Some(followed) => output::json(&followed.json(&row)?)?,
-                None => output::json(&row)?,
+        let required = match self.requirements {
+            true => {
+                let about = About { task_type: self.task_type, payer: self.payer };
+                Some(Required::of(&mut conn, &row, about).await?)
             }
+            false => None,
+        };
+        if self.json {
+            let followed = Followed::of(&mut conn, &row).await?;
+            let workflow = followed.map(|followed| followed.json()).transpose()?;
+            let required = required.map(|required| required.json()).transpose()?;
+            output::json(&with_members(&row, [("workflow", workflow), ("requirements", required)])?)?;
         } else {
             print_point(point)?;
             print_run(&mut conn, &row).await?;
+            if let Some(required) = required {
+                required.print()?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The row with these members too. It goes on as PostgreSQL wrote it: parsed and written again, its numbers could be
+/// others.
+fn with_members<const N: usize>(row: &RawValue, members: [(&str, Option<Value>); N]) -> anyhow::Result<Box<RawValue>> {
+    let mut json = row.get().strip_suffix('}').unwrap_or_default().to_owned();
+    for (name, value) in members.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        write!(json, ",\"{name}\":{value}")?;
+    }
+    Ok(RawValue::from_string(json + "}")?)
 }
 
 /// Says what is shown, unless it is what is.
@@ -104,7 +141,7 @@ struct Step {
     created_at: DateTime<Utc>,
     duration_ms: Option<i64>,
     error_message: Option<String>,
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: serde_json::Map<String, Value>,
     flags: Vec<String>,
 }
 

@@ -1,0 +1,136 @@
+//! What has to be known of which field: three tiers, merged when they are read, now and at any time.
+
+mod documentation;
+mod merge;
+
+use events::id::{OrgId, SHARED_ORG};
+use ledger::connection::{Database, Role};
+use projector::rebuild::{Order, Progress, Rebuild};
+use serde_json::{Value, json};
+use stack::Stack;
+use uuid::Uuid;
+
+use crate::{
+    catalogue::projected,
+    harness::{Printed, Sent, dead_letter_code, run, shared_events, size, size_reaches, stack},
+};
+
+fn objects(printed: &Printed) -> Vec<Value> {
+    assert!(printed.success, "{}", printed.stderr);
+    printed.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn set(stack: &Stack, org_id: OrgId, event_type: &str, subject: Uuid, time: &str, data: Value) {
+    Sent::valid(org_id, event_type, subject, data).with("ce-time", time).publish(stack).await;
+}
+
+#[tokio::test]
+async fn only_the_shared_org_says_what_everyone_has_to_know_and_only_others_have_policies() {
+    let stack = stack().await;
+    let org_id = stack.register_org("rules").await.unwrap();
+    let task_type = Uuid::new_v4();
+    let requirement = json!({ "task_type_id": task_type, "field": "npi", "level": "required", "action": "add" });
+    for (of, event_type, subject) in [
+        (org_id, "requirement.set", task_type),
+        (org_id, "payer_requirement.set", Uuid::new_v4()),
+        (SHARED_ORG, "org_policy.set", SHARED_ORG.uuid()),
+        (org_id, "org_policy.set", Uuid::new_v4()),
+    ] {
+        let sent = Sent::valid(of, event_type, subject, requirement.clone()).publish(&stack).await;
+        assert_eq!(dead_letter_code(&stack, sent).await, "invalid_event", "{event_type}");
+    }
+    assert_eq!(size(&stack, org_id).await, 1);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_none_is_refused_with_the_place_and_a_protected_field_is_not() {
+    let stack = stack().await;
+    let bad = json!({ "field": "npi", "level": "conditional", "rule": { "and": [true, { "plan": "HMO" }] } });
+    let sent = Sent::valid(SHARED_ORG, "requirement.set", Uuid::new_v4(), bad).publish(&stack).await;
+    assert_eq!(dead_letter_code(&stack, sent).await, "invalid_event");
+    let reason: String = sqlx::query_scalar("SELECT reason FROM ledger.dead_letter WHERE stream_seq = $1")
+        .bind(sent as i64)
+        .fetch_one(stack.pool())
+        .await
+        .unwrap();
+    assert!(reason.contains("data.rule") && reason.contains("at /and/1: there is no operator \"plan\""), "{reason}");
+    let secret = json!({ "$protected": { "v": 1, "alg": "a", "kid": "k", "ct": "x" } });
+    let good = json!({ "field": "npi", "help_text": secret });
+    Sent::valid(SHARED_ORG, "requirement.set", Uuid::new_v4(), good).publish(&stack).await;
+    size_reaches(&stack, SHARED_ORG, shared_events() + 1).await;
+}
+
+#[tokio::test]
+async fn a_run_is_shown_with_what_had_to_be_known_when_it_started() {
+    let stack = stack().await;
+    let org_id = stack.register_org("rules").await.unwrap();
+    let [task_type, payer, run_id, silent] = std::array::from_fn(|_| Uuid::new_v4());
+    let conditional =
+        json!({ "field": "referral", "level": "conditional", "rule": { "==": [{ "var": "plan" }, "HMO"] } });
+    set(&stack, SHARED_ORG, "requirement.set", task_type, "2026-01-01T00:00:00Z", conditional).await;
+    let impossible = json!({ "field": "ratio", "level": "conditional", "rule": { "/": [1, { "var": "zero" }] } });
+    set(&stack, SHARED_ORG, "requirement.set", task_type, "2026-01-01T00:00:00Z", impossible).await;
+    let waived = json!({ "task_type_id": task_type, "field": "referral", "action": "waive" });
+    set(&stack, org_id, "org_policy.set", org_id.uuid(), "2026-02-01T00:00:00Z", waived).await;
+    let context = json!({ "context": { "task_type_id": task_type, "payer_id": payer, "plan": "HMO", "zero": 0 } });
+    set(&stack, org_id, "run.started", run_id, "2026-01-15T00:00:00Z", context).await;
+    let mute = json!({ "context": { "task_type_id": 7 } });
+    set(&stack, org_id, "run.started", silent, "2026-03-01T00:00:00Z", mute).await;
+    projected(&stack, SHARED_ORG, shared_events() + 2).await;
+    projected(&stack, org_id, 4).await;
+
+    let shown = run(&stack, ["runs", "show", &run_id.to_string(), "--requirements", "--json"]).await;
+    let required = &objects(&shown)[0]["requirements"];
+    assert_eq!(required["payer_id"], json!(payer));
+    let fields = required["fields"].as_array().unwrap().iter();
+    let of = |field: &Value| json!([field["field"], field["level"], field["level_from"], field["applies"]]);
+    assert_eq!(
+        fields.map(of).collect::<Vec<_>>(),
+        [json!(["ratio", "conditional", "global", null]), json!(["referral", "conditional", "global", true])]
+    );
+    let shown = run(&stack, ["runs", "show", &run_id.to_string(), "--requirements"]).await;
+    assert!(shown.stdout.contains("it was required") && shown.stdout.contains("has no answer"), "{}", shown.stdout);
+
+    let silent = silent.to_string();
+    let refused = run(&stack, ["runs", "show", &silent, "--requirements"]).await;
+    assert!(!refused.success && refused.stderr.contains("--task-type"), "{}", refused.stderr);
+    let told = ["runs", "show", &silent, "--requirements", "--task-type", &task_type.to_string(), "--json"];
+    let fields = objects(&run(&stack, told).await)[0]["requirements"]["fields"].clone();
+    assert_eq!((&fields[1]["level"], &fields[1]["level_from"]), (&json!("waived"), &json!("org")));
+}
+
+#[tokio::test]
+async fn requirements_and_their_changes_are_the_same_after_a_rebuild() {
+    let stack = stack().await;
+    let org_id = stack.register_org("rules").await.unwrap();
+    let task_type = Uuid::new_v4();
+    for (time, level) in [("2026-01-03T00:00:00Z", "required"), ("2026-01-02T00:00:00Z", "optional")] {
+        let data = json!({ "field": "npi", "level": level, "validation": { "range": { "min": 1e0 } } });
+        set(&stack, SHARED_ORG, "requirement.set", task_type, time, data).await;
+        let data = json!({ "task_type_id": task_type, "field": "npi", "level": level, "action": "override" });
+        set(&stack, org_id, "org_policy.set", org_id.uuid(), time, data).await;
+    }
+    projected(&stack, SHARED_ORG, shared_events() + 2).await;
+    projected(&stack, org_id, 3).await;
+    let log = ["requirements", "log", "--org", &org_id.to_string(), "--task-type", &task_type.to_string(), "--json"];
+    let before = run(&stack, log).await;
+    let levels: Vec<_> = objects(&before)
+        .iter()
+        .map(|change| json!([change["tier"], change["version"], change["before"]["level"], change["after"]["level"]]))
+        .collect();
+    for expected in [json!(["global", 2, "optional", "required"]), json!(["org", 1, null, "optional"])] {
+        assert!(levels.contains(&expected), "{expected} is not in {levels:?}");
+    }
+    let database = Database::new(stack.database_url(), Role::Projector).unwrap();
+    let projections: Vec<_> = projector::registry()
+        .unwrap()
+        .iter()
+        .filter(|projection| projection.name == "field_requirement")
+        .copied()
+        .collect();
+    let mut differences = Vec::new();
+    let rebuild = Rebuild::of(projections, database);
+    rebuild.run(&Order::default(), &Progress::default(), |difference| differences.push(difference)).await.unwrap();
+    assert!(differences.is_empty(), "{differences:?}");
+    assert_eq!(run(&stack, log).await.stdout, before.stdout);
+}
