@@ -206,3 +206,39 @@ async fn while_the_old_system_goes_on_an_import_brings_the_difference() {
     assert_eq!(failed["context"]["legacy"]["status"], "failed");
     assert_eq!(contents(&stack).await[3], 0, "no conflicts");
 }
+
+#[tokio::test]
+async fn rows_that_share_a_key_or_have_none_are_named_and_long_lists_are_explained() {
+    let ((stack, org_id), files) = (stack_with_org().await, Files::new());
+    let old = OldDatabase::of(&stack, 1..=5).await;
+    old.execute(
+        "ALTER TABLE workflow_trace DROP CONSTRAINT workflow_trace_pkey, ALTER trace_id DROP NOT NULL;
+         ALTER TABLE workflow_steps DROP CONSTRAINT workflow_steps_pkey;
+         INSERT INTO workflow_trace SELECT * FROM workflow_trace WHERE trace_id IN (2, 3);
+         INSERT INTO workflow_trace (org_id, status, created_at) VALUES (7, 'completed', '2020-01-01');
+         INSERT INTO workflow_steps SELECT * FROM workflow_steps WHERE step_id = 41;
+         INSERT INTO workflow_events
+             SELECT 1000 + n, 1, 11, 'click', NULL, timestamptz '2020-01-01 00:01' + n * interval '1 ms'
+             FROM generate_series(1, 1200) n",
+    )
+    .await;
+    let (is_good, said) = imported(&stack, &old, &files, org_id, &["--execute"]).await;
+    assert!(is_good, "{said}");
+    assert_eq!(counts(&said, "workflow_trace"), [8, 5, 3, 5]);
+    assert_eq!(counts(&said, "workflow_steps"), [11, 10, 1, 10]);
+    assert_eq!(counts(&said, "workflow_events"), [1_210, 1_210, 0, 1_210]);
+    let expected = [
+        "workflow_trace 2  no_key",
+        "workflow_trace 3  no_key",
+        "workflow_steps 41  duplicate_key",
+        "workflow_trace   no_key",
+    ];
+    let expected: Vec<_> = expected.iter().map(|reject| reject.trim().to_owned()).collect();
+    assert_eq!(files.rejected(), expected);
+    let cut_off = said["reconciliation"]["explained"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .find(|(reason, _)| reason.contains("latest 1,000"));
+    assert_eq!(cut_off.map(|(_, count)| count), Some(&json!(201)), "{said}");
+}

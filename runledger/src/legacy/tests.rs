@@ -95,8 +95,8 @@ fn a_trace_becomes_a_run_with_its_times() {
         [
             "run.started 2016-01-01T08:00:02Z",
             "run.created 2016-01-01T10:00:00Z",
-            "run.completed 2016-01-01T11:00:00.123456Z",
             "run.context_added 2016-01-01T11:00:00.123456Z",
+            "run.completed 2016-01-01T11:00:00.123456Z",
         ]
     );
     let created = data_of(&translated, "run.created");
