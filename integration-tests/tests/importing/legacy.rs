@@ -177,7 +177,7 @@ async fn while_the_old_system_goes_on_an_import_brings_the_difference() {
     .await;
     assert!(imported(&stack, &old, &files, org_id, &["--execute"]).await.0);
     old.execute(
-        "UPDATE workflow_trace SET status = 'failed', error_message = 'no answer', end_time = start_time + interval '9 minutes',
+        "UPDATE workflow_trace SET status = 'failed', workflow_id = 'another', error_message = 'no answer', end_time = start_time + interval '9 minutes',
              updated_at = start_time + interval '9 minutes' WHERE trace_id = 5;
          UPDATE workflow_steps SET status = 'completed', end_time = start_time + interval '1 minute',
              updated_at = start_time + interval '1 minute' WHERE trace_id = 5;
@@ -203,7 +203,7 @@ async fn while_the_old_system_goes_on_an_import_brings_the_difference() {
         (&failed["status"], &failed["error_message"], &failed["flags"]),
         (&json!("failed"), &json!("no answer"), &json!([]))
     );
-    assert_eq!(failed["context"]["legacy"]["status"], "failed");
+    assert_eq!(failed["context"]["legacy"], json!({ "status": "failed", "workflow_id": "another" }));
     assert_eq!(contents(&stack).await[3], 0, "no conflicts");
 }
 

@@ -1,7 +1,7 @@
 //! A trace as the events of a run.
 
 use events::payload::{
-    RunAttributes, RunCancelled, RunCompleted, RunContextAdded, RunCreated, RunFailed, RunStarted, RunTimedOut,
+    RunAttributes, RunCancelled, RunCompleted, RunCreated, RunFailed, RunStarted, RunTimedOut,
     value::{IndexedText, Json, Object},
 };
 use serde_json::Value;
@@ -94,22 +94,15 @@ impl Run<'_, '_> {
         for (column, time) in self.course.unsaid() {
             self.keep(column, &events::time::format(time))?;
         }
-        let attributes = self.attributes(trace_id)?;
-        self.translation.tell(self.row, None, self.course.created, &RunCreated(attributes), false)?;
+        let known = RunAttributes { legacy_trace_id: Some(trace_id), ..RunAttributes::default() };
+        self.translation.tell(self.row, None, self.course.created, &RunCreated(known), false)?;
+        self.value("trace_id", "legacy_trace_id", trace_id.into(), trace_id.into(), "");
         if let Some(started) = self.course.started() {
             self.translation.tell(self.row, None, started, &RunStarted::default(), false)?;
         }
         self.end()?;
         self.course_values(words);
-        for (column, value) in self.row.extra(&mut self.translation.rejects) {
-            self.legacy.insert(column, value);
-        }
-        let kept = Json::of(&self.legacy)?;
-        let context = [(LEGACY.to_owned(), kept.clone())].into_iter().collect();
-        self.translation.tell(self.row, None, self.course.as_of(), &RunContextAdded { context }, false)?;
-        let kept = value_of(Some(&kept));
-        self.translation.value(self.row, "other columns", Place::Context(LEGACY.to_owned()), kept.clone(), kept, "");
-        Ok(())
+        self.attributes()
     }
 
     fn keep(&mut self, column: &str, value: &impl serde::Serialize) -> anyhow::Result<()> {
@@ -121,18 +114,25 @@ impl Run<'_, '_> {
         self.translation.value(self.row, old_column, Place::Run(column), old, new, reason);
     }
 
-    fn attributes(&mut self, trace_id: i64) -> anyhow::Result<RunAttributes> {
-        let attributes = RunAttributes {
+    /// What can change while the run goes on is told as of its last update: what the row says later wins.
+    fn attributes(mut self) -> anyhow::Result<()> {
+        let mut attributes = RunAttributes {
             workflow_id: self.id("workflow_id", "workflow_id", "workflow")?,
             created_by: self.id("user_id", "created_by", "user")?,
             channel: self.indexed("channel")?,
             external_id: self.indexed("external_id")?,
             config_snapshot: self.config_snapshot()?,
-            legacy_trace_id: Some(trace_id),
             ..RunAttributes::default()
         };
-        self.value("trace_id", "legacy_trace_id", trace_id.into(), trace_id.into(), "");
-        Ok(attributes)
+        for (column, value) in self.row.extra(&mut self.translation.rejects) {
+            self.legacy.insert(column, value);
+        }
+        let kept = Json::of(&self.legacy)?;
+        attributes.context = Some([(LEGACY.to_owned(), kept.clone())].into_iter().collect());
+        self.translation.tell(self.row, None, self.course.as_of(), &RunCreated(attributes), false)?;
+        let kept = value_of(Some(&kept));
+        self.translation.value(self.row, "other columns", Place::Context(LEGACY.to_owned()), kept.clone(), kept, "");
+        Ok(())
     }
 
     fn id<T>(&mut self, old_column: &'static str, column: &'static str, what: &str) -> anyhow::Result<Option<T>>

@@ -65,6 +65,12 @@ fn data_of(translated: &Translated, event_type: &str) -> Json {
     data.clone()
 }
 
+/// What is told of the run from outside it, all together.
+fn attributes_of(translated: &Translated) -> Json {
+    let created = told(translated).into_iter().filter(|(told, _, _)| told == "run.created").map(|(_, _, data)| data);
+    created.flat_map(|data| data.as_object().unwrap().clone()).collect::<serde_json::Map<_, _>>().into()
+}
+
 /// Table, part and code of each reject.
 fn rejects(translated: &Translated) -> Vec<(&str, &str, &str)> {
     translated.rejects.iter().map(|it| (it.table, it.part.as_deref().unwrap_or(""), it.code)).collect()
@@ -95,16 +101,16 @@ fn a_trace_becomes_a_run_with_its_times() {
         [
             "run.started 2016-01-01T08:00:02Z",
             "run.created 2016-01-01T10:00:00Z",
-            "run.context_added 2016-01-01T11:00:00.123456Z",
+            "run.created 2016-01-01T11:00:00.123456Z",
             "run.completed 2016-01-01T11:00:00.123456Z",
         ]
     );
-    let created = data_of(&translated, "run.created");
+    let created = attributes_of(&translated);
     assert_eq!(created["created_by"], "018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e21", "a UUID is kept");
     assert_eq!(created["legacy_trace_id"], 17);
     assert_eq!(created["config_snapshot"], json!({ "retries": 3, "rate": 1.10 }));
-    let legacy = data_of(&translated, "run.context_added");
-    assert_eq!(legacy, json!({ "context": { "legacy": { "status": "completed", "workflow_id": "Eligibility v2" } } }));
+    let legacy = json!({ "legacy": { "status": "completed", "workflow_id": "Eligibility v2" } });
+    assert_eq!(created["context"], legacy);
     let (old, new, reason) = value(&translated, "workflow_trace", "workflow_id");
     assert_eq!((old, new, reason), (&json!("Eligibility v2"), &created["workflow_id"], Some(run::DERIVED_ID)));
 }
@@ -138,9 +144,9 @@ fn a_row_that_has_gone_on_gives_new_events_and_keeps_the_old_ones() {
     assert!(kept.iter().all(|event| event.same_content(&before[&event.event_id])));
     let types: Vec<_> = kept.iter().map(|event| event.event_type.as_str()).collect();
     assert_eq!((types.len(), types.contains(&"run.created"), types.contains(&"run.started")), (2, true, true));
-    // What the open row said of its status gives way to what the done one says.
+    // What the open row said of the run gives way to what the done one says.
     let latest = |translated: &Translated| {
-        translated.events.iter().find(|event| event.event_type == "run.context_added").unwrap().occurred_at
+        translated.events.iter().filter(|event| event.event_type == "run.created").map(|event| event.occurred_at).max()
     };
     assert!(latest(&done) > latest(&open));
 }
@@ -158,12 +164,12 @@ fn what_the_times_lack_is_not_made_up_where_it_need_not_be() {
     let running = translated(trace(&[("status", "RUNNING"), ("end_time", "2016-01-01 12:00:00")]), vec![]);
     assert_eq!(value(&running, "workflow_trace", "start_time").1, &json!("2016-01-01T10:00:00Z"));
     assert_eq!(value(&running, "workflow_trace", "end_time").1, &Json::Null);
-    assert_eq!(data_of(&running, "run.context_added")["context"]["legacy"]["end_time"], "2016-01-01T12:00:00Z");
+    assert_eq!(attributes_of(&running)["context"]["legacy"]["end_time"], "2016-01-01T12:00:00Z");
 
     // Pending with a start: the status counts, and the start is kept.
     let pending = translated(trace(&[("status", "queued"), ("start_time", "2016-01-01 11:00:00")]), vec![]);
     assert_eq!(value(&pending, "workflow_trace", "start_time").1, &Json::Null);
-    assert_eq!(data_of(&pending, "run.context_added")["context"]["legacy"]["start_time"], "2016-01-01T11:00:00Z");
+    assert_eq!(attributes_of(&pending)["context"]["legacy"]["start_time"], "2016-01-01T11:00:00Z");
 }
 
 #[test]
@@ -193,7 +199,7 @@ fn every_usual_status_is_known_in_letters_of_any_case_and_others_by_flag() {
         ("timeout", "run.timed_out"),
     ] {
         let translated = translated(trace(&[("status", old)]), vec![]);
-        data_of(&translated, event_type);
+        assert!(told(&translated).iter().any(|(told, _, _)| told == event_type), "{old}");
     }
     let given = || Trace::new(trace(&[("status", "Aborted")]), vec![step("5", &[])]);
     let unknown = translate(&target(), &given()).unwrap();
@@ -256,7 +262,7 @@ fn text_that_is_no_json_and_text_that_is_too_long_stay_as_text() {
         vec![step("5", &[("output_data", "all fine, 2 < 3")])],
     );
     assert_eq!(translated.rejects, []);
-    let legacy = &data_of(&translated, "run.context_added")["context"]["legacy"];
+    let legacy = &attributes_of(&translated)["context"]["legacy"];
     assert_eq!((&legacy["config_snapshot"], &legacy["external_id"]), (&json!("retries=3"), &json!(long)));
     assert_eq!(data_of(&translated, "step.completed")["output_data"], "all fine, 2 < 3");
 }
@@ -431,7 +437,7 @@ fn comparing_finds_what_changed_and_not_how_numbers_are_written() {
     run["ended_at"] = json!("2016-01-01T12:00:01+00:00");
     let (_, differences) = compare(&translated, Some(&run), None);
     let found: Vec<_> = differences.iter().map(|it| (it.column.as_str(), &*it.new, it.reason.is_some())).collect();
-    assert_eq!(found, [("channel", "voice", false), ("end_time", "2016-01-01T12:00:01Z", false)]);
+    assert_eq!(found, [("end_time", "2016-01-01T12:00:01Z", false), ("channel", "voice", false)]);
     let (_, differences) = compare(&translated, None, None);
     assert_eq!((differences.len(), &differences[0].reason), (1, &None));
 }
