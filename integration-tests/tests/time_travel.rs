@@ -2,6 +2,7 @@
 
 mod changes;
 mod points;
+mod read_models;
 
 use chrono::{DateTime, Utc};
 use events::id::{OrgId, RunId};

@@ -92,6 +92,9 @@ const VALUES: [(LookupTable, &[(&str, &str)]); 7] = [
     ),
 ];
 
+/// The failure at which it is told that publishing them does not succeed.
+const TELL_AFTER: u32 = 5;
+
 /// Why they could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -176,8 +179,13 @@ pub async fn publish_missing(conn: &mut PgConnection, client: async_nats::Client
 pub(crate) async fn publish_when_possible(database: Database, nats: Nats, shutdown: CancellationToken) {
     let publish = async || publish_missing(&mut database.connect().await?, nats.client()).await;
     let mut backoff = Backoff::default();
+    let mut failures = 0;
     while let Some(Err(error)) = shutdown.run_until_cancelled(publish()).await {
-        tracing::debug!(%error, "trying again");
+        failures += 1;
+        // Servers that are not there yet are told of by those who wait for them; what lasts longer may be something else.
+        if failures == TELL_AFTER {
+            tracing::warn!(%error, "everyone's reference data is not in the ledger yet; trying again");
+        }
         shutdown.run_until_cancelled(backoff.wait()).await;
     }
 }

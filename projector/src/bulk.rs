@@ -19,6 +19,9 @@ pub trait Bulk: Send {
     /// When only a newer version can fold it.
     fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), Refusal>;
 
+    /// Takes an event into account that the projection's fold could not take when it came.
+    fn apply_parked(&mut self, recorded: &RecordedEvent);
+
     /// The subject has no more events: its rows wait to be loaded.
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups);
 
@@ -55,6 +58,10 @@ impl<P: Projection> Bulk for Subjects<P> {
         }
         self.state.get_or_insert_default().apply(event);
         Ok(())
+    }
+
+    fn apply_parked(&mut self, recorded: &RecordedEvent) {
+        self.state.get_or_insert_default().apply(FoldEvent::unfoldable(recorded, String::new()));
     }
 
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups) {

@@ -1,4 +1,4 @@
-//! Any run as it was at any time, and what changed: folded from its events when somebody asks.
+//! Any run as it was at any time, and what changed, and any read model as it was: folded from events when somebody asks.
 //!
 //! The rows are those of the projector: the same fold makes them, leaves out what is parked, and
 //! PostgreSQL writes them as it writes the rows of the tables, so a run as of now is its live row, byte
@@ -34,12 +34,14 @@ mod comparison;
 mod difference;
 mod entry;
 mod point;
+mod recall;
 
 pub use change::{Change, RunChanges, StepChanges};
 pub use comparison::{MatchedBy, RunComparison, StepComparison};
 pub use difference::{Difference, Differences};
 pub use entry::{Entry, each_entry};
 pub use point::{InvalidKnownAt, KnownAt, Point};
+pub use recall::{RecallError, recall};
 
 /// Why a run cannot be shown as it was.
 #[derive(Debug, thiserror::Error)]

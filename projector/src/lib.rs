@@ -54,6 +54,6 @@ pub mod user_workflow;
 pub mod user_workflow_run;
 mod write;
 
-pub use registry::{Registration, RegistryError, registry};
+pub use registry::{Registration, RegistryError, registration, registry};
 pub use service::{Projector, TaskDied};
 pub use status::{ProjectionLag, StatusError, projected_through, status};

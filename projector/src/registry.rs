@@ -64,6 +64,9 @@ pub enum RegistryError {
     /// Two projections have one name.
     #[error("two projections are named {0}: a name is a checkpoint, so each needs its own")]
     DuplicateName(&'static str),
+    /// No projection has this name.
+    #[error("there is no projection {0}")]
+    Unknown(String),
     /// Two projections write one table.
     #[error("two projections write the table {0}: a table has one projection")]
     DuplicateTable(&'static str),
@@ -75,6 +78,15 @@ pub enum RegistryError {
 /// When two of them have a name or a table in common.
 pub fn registry() -> Result<&'static [Registration], RegistryError> {
     checked(PROJECTIONS)
+}
+
+/// The projection of this name.
+///
+/// # Errors
+/// As [`registry`], and when there is none.
+pub fn registration(name: &str) -> Result<&'static Registration, RegistryError> {
+    let found = registry()?.iter().find(|projection| projection.name == name);
+    found.ok_or_else(|| RegistryError::Unknown(name.to_owned()))
 }
 
 /// These projections, if they do not contradict each other.

@@ -10,6 +10,7 @@ mod emit;
 mod import;
 mod migrate;
 mod org;
+mod point;
 mod rebuild;
 mod replay;
 mod requirements;

@@ -7,7 +7,11 @@ use events::id::{OrgId, SHARED_ORG};
 use projector::query::{self, CatalogueKind};
 use serde_json::Value;
 
-use crate::{output, settings::Settings};
+use crate::{
+    commands::point::{PointArgs, print_point, recall_everyones},
+    output,
+    settings::Settings,
+};
 
 /// Look at portal types, endpoints, tasks and lookup tables
 #[derive(Args)]
@@ -21,7 +25,7 @@ enum Action {
     List(List),
 }
 
-/// List what the catalogue holds
+/// List what the catalogue holds, or held
 #[derive(Args)]
 struct List {
     /// Of this kind only
@@ -29,6 +33,8 @@ struct List {
     /// As this org sees it: its own and everyone's
     #[arg(long)]
     org: Option<OrgId>,
+    #[command(flatten)]
+    point: PointArgs,
     /// Print JSON, one entry a line
     #[arg(long)]
     json: bool,
@@ -54,6 +60,10 @@ impl List {
     async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
         let kinds = self.kind.as_ref().map_or(Kind::value_variants(), std::slice::from_ref);
+        recall_everyones(&mut conn, kinds.iter().map(|kind| kind.projection()), self.org, self.point).await?;
+        if let Some(point) = self.point.past().filter(|_| !self.json) {
+            print_point(point)?;
+        }
         for &kind in kinds {
             let rows = query::catalogue_list(&mut conn, kind.listed()).await?;
             if self.json {
@@ -68,6 +78,16 @@ impl List {
 }
 
 impl Kind {
+    fn projection(self) -> &'static str {
+        match self {
+            Self::PortalTypes => "portal_type",
+            Self::Endpoints => "integration_endpoint",
+            Self::TaskTypes => "task_type",
+            Self::Signatures => "task_signature",
+            Self::Lookups => "lookup",
+        }
+    }
+
     fn listed(self) -> CatalogueKind {
         match self {
             Self::PortalTypes => CatalogueKind::PortalTypes,

@@ -2,16 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use events::{
-    id::{OrgId, RunId, Seq},
+    id::{OrgId, RunId},
     time,
 };
-use ledger::{
-    correction::{RecordedRun, runs_of_id},
-    read,
-};
+use ledger::correction::{RecordedRun, runs_of_id};
 use projector::{
     history::{Beginning, KnownAt, Point, beginning},
     query::{self, Run},
@@ -90,29 +87,6 @@ async fn the_recorded_run(
         return Err(several_orgs(run_id, runs.iter().chain([&run]).map(|run| run.org_id)));
     }
     Ok(run)
-}
-
-/// Refuses a seq that the org's ledger has not come to: the present is not what was known then. Says so of a
-/// time that is yet to come.
-async fn check_is_past(conn: &mut PgConnection, org_id: OrgId, point: Point) -> anyhow::Result<()> {
-    let known_time = match point.known_at {
-        Some(KnownAt::Seq(seq)) => {
-            let head = read::head(conn, org_id).await?.unwrap_or(Seq::ZERO);
-            if seq > head {
-                bail!(
-                    "the ledger of org {org_id} ends at seq {head} and has no seq {seq}; a time is written as in {}",
-                    time::format(time::now())
-                );
-            }
-            None
-        }
-        Some(KnownAt::Time(time)) => Some(time),
-        None => None,
-    };
-    for time in point.as_of.into_iter().chain(known_time).filter(|time| *time > time::now()) {
-        eprintln!("{} is yet to come: this is what is known now", time::format(time));
-    }
-    Ok(())
 }
 
 fn no_run(run_id: RunId) -> anyhow::Error {

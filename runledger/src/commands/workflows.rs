@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use events::id::{OrgId, WorkflowId};
-use projector::query;
+use projector::{
+    history::{self, Point},
+    query, registration,
+};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 
-use crate::{settings::Settings, workflow::Workflow};
+use crate::{commands::point::check_is_past, settings::Settings, workflow::Workflow};
 
 mod diff;
 mod list;
@@ -37,6 +40,25 @@ impl Workflows {
             Action::Diff(diff) => diff.run(settings).await,
         }
     }
+}
+
+/// The one workflow of this id as it was.
+async fn the_past_workflow(
+    conn: &mut PgConnection,
+    workflow_id: WorkflowId,
+    org_id: Option<OrgId>,
+    revision: Option<i32>,
+    point: Point,
+) -> anyhow::Result<(Box<RawValue>, Workflow)> {
+    let (_, Workflow { org_id, .. }) = the_workflow(conn, workflow_id, org_id, None).await?;
+    check_is_past(conn, org_id, point).await?;
+    history::recall(conn, registration("user_workflow")?, &[org_id], Some(workflow_id.subject()), point).await?;
+    if query::workflow_show(conn, workflow_id, Some(org_id), None).await?.is_empty() {
+        return Err(anyhow!(
+            "workflow {workflow_id} did not exist at that point; show it without --as-of and --known-at"
+        ));
+    }
+    the_workflow(conn, workflow_id, Some(org_id), revision).await
 }
 
 /// The one workflow of this id, as [`query::workflow_show`] gives it, with this revision or the current one.

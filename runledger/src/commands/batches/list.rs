@@ -7,9 +7,13 @@ use events::id::{BatchId, InvalidId, OrgId};
 use projector::query;
 
 use super::{Batch, the_batch};
-use crate::{output, settings::Settings};
+use crate::{
+    commands::point::{PointArgs, print_point, recall_org},
+    output,
+    settings::Settings,
+};
 
-/// List batches, newest first, with how far they are
+/// List batches, newest first, with how far they are or, of an org, were
 #[derive(Args)]
 pub struct List {
     /// Of this org only, read as its tenant
@@ -21,6 +25,8 @@ pub struct List {
     /// Begin behind this batch, the last one of the page before; with its org where the id occurs in several
     #[arg(long, value_name = "[ORG/]BATCH", value_parser = parse_after)]
     after: Option<(Option<OrgId>, BatchId)>,
+    #[command(flatten)]
+    point: PointArgs,
     /// At most so many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     limit: i64,
@@ -32,6 +38,7 @@ pub struct List {
 impl List {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
+        recall_org(&mut conn, "batch_job", self.org, self.point).await?;
         let after = match self.after {
             Some((org_id, batch_id)) => {
                 let row = the_batch(&mut conn, batch_id, org_id.or(self.org), None, 0).await?;
@@ -46,6 +53,7 @@ impl List {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        self.point.past().map(print_point).transpose()?;
         let batches = rows.iter().map(|row| Batch::of_row(row)).collect::<Result<Vec<_>, _>>()?;
         print_batches(&batches)?;
         match batches.last() {

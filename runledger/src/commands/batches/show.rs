@@ -2,15 +2,26 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use events::id::{BatchId, OrgId, RunId};
+use projector::{
+    history::{self, Point},
+    query::{self, BatchPlace},
+    registration,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 
 use super::{Batch, the_batch};
-use crate::{output, settings::Settings};
+use crate::{
+    commands::point::{PointArgs, check_is_past, print_point},
+    output,
+    settings::Settings,
+};
 
-/// Show a batch: how far it is, and its rows
+/// Show a batch: how far it is, and its rows, as it is or as it was
 #[derive(Args)]
 pub struct Show {
     /// The batch's id
@@ -24,6 +35,8 @@ pub struct Show {
     /// At most so many rows, by their numbers; the totals are of all
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
     limit: i64,
+    #[command(flatten)]
+    point: PointArgs,
     /// Print JSON: the batch's columns and `rows`
     #[arg(long)]
     json: bool,
@@ -32,14 +45,31 @@ pub struct Show {
 impl Show {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
-        let row = the_batch(&mut conn, self.batch, self.org, self.rows.as_deref(), self.limit).await?;
+        let mut org_id = self.org;
+        if let Some(point) = self.point.past() {
+            let row = the_batch(&mut conn, self.batch, org_id, None, 0).await?;
+            org_id = Some(recall_batch(&mut conn, &row, point).await?);
+        }
+        let row = the_batch(&mut conn, self.batch, org_id, self.rows.as_deref(), self.limit).await?;
         if self.json {
             output::json(&row)?;
         } else {
+            self.point.past().map(print_point).transpose()?;
             print_batch(&row)?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Puts the batch, of which this is the row, back to a point, and says whose it is.
+async fn recall_batch(conn: &mut PgConnection, row: &RawValue, point: Point) -> anyhow::Result<OrgId> {
+    let BatchPlace { batch_id, org_id, .. } = Batch::of_row(row)?.place();
+    check_is_past(conn, org_id, point).await?;
+    history::recall(conn, registration("batch_job")?, &[org_id], Some(batch_id.subject()), point).await?;
+    if query::batch_show(conn, batch_id, Some(org_id), None, 0).await?.is_empty() {
+        bail!("batch {batch_id} did not exist at that point; show it without --as-of and --known-at");
+    }
+    Ok(org_id)
 }
 
 #[derive(Deserialize)]

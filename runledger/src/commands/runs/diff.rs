@@ -11,9 +11,9 @@ use sqlx::PgConnection;
 
 use super::{
     changes::{Changed, changed, step_name, value},
-    check_is_past, no_row, the_org,
+    no_row, the_org,
 };
-use crate::{output, settings::Settings};
+use crate::{commands::point::check_is_past, output, settings::Settings};
 
 /// Say what changed in a run between two points, or how two runs differ
 ///

@@ -5,26 +5,27 @@ use std::{fmt::Write, process::ExitCode};
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use events::{
-    id::{OrgId, PayerId, RunId, TaskTypeId, WorkflowId},
-    time,
-};
+use events::id::{OrgId, PayerId, RunId, TaskTypeId, WorkflowId};
 use projector::{
-    history::{self, KnownAt, Point},
+    history::{self, Point},
     query::Run,
+    registration,
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use sqlx::PgConnection;
 
 use super::{
-    check_is_past,
     followed::Followed,
     no_row,
     required::{About, Required},
     the_org, the_run,
 };
-use crate::{output, settings::Settings};
+use crate::{
+    commands::point::{PointArgs, check_is_past, print_point},
+    output,
+    settings::Settings,
+};
 
 /// Show a run with its steps, as it is or as it was
 ///
@@ -37,12 +38,8 @@ pub struct Show {
     /// Its org, where the id occurs in several; read as its tenant
     #[arg(long)]
     org: Option<OrgId>,
-    /// Only what had happened by this time (RFC 3339), whenever it was recorded
-    #[arg(long, value_name = "TIME", value_parser = time::parse)]
-    as_of: Option<DateTime<Utc>>,
-    /// Only what had been recorded by this time (RFC 3339), or up to this seq of the org's ledger
-    #[arg(long, value_name = "TIME|SEQ")]
-    known_at: Option<KnownAt>,
+    #[command(flatten)]
+    point: PointArgs,
     /// With what had to be known when it started: the requirements for its payer and kind of task
     ///
     /// Which these are its context says: `payer_id` and `task_type_id`.
@@ -62,17 +59,9 @@ pub struct Show {
 impl Show {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
-        let point = Point { as_of: self.as_of, known_at: self.known_at };
-        let row = if point == Point::NOW {
-            the_run(&mut conn, self.run, self.org).await?
-        } else {
-            let org_id = the_org(&mut conn, self.run, self.org).await?;
-            check_is_past(&mut conn, org_id, point).await?;
-            let [row] = history::run_at(&mut conn, org_id, self.run, [point]).await?;
-            match row {
-                Some(row) => row,
-                None => return Err(no_row(&mut conn, org_id, self.run, point).await?),
-            }
+        let row = match self.point.past() {
+            None => the_run(&mut conn, self.run, self.org).await?,
+            Some(point) => self.past_row(&mut conn, point).await?,
         };
         let required = match self.requirements {
             true => {
@@ -87,13 +76,28 @@ impl Show {
             let required = required.map(|required| required.json()).transpose()?;
             output::json(&with_members(&row, [("workflow", workflow), ("requirements", required)])?)?;
         } else {
-            print_point(point)?;
+            self.point.past().map(print_point).transpose()?;
             print_run(&mut conn, &row).await?;
             if let Some(required) = required {
                 required.print()?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The run as it was. The workflow that it followed is then, too, what it was: whoever asks this connection for it is
+    /// told so.
+    async fn past_row(&self, conn: &mut PgConnection, point: Point) -> anyhow::Result<Box<RawValue>> {
+        let org_id = the_org(conn, self.run, self.org).await?;
+        check_is_past(conn, org_id, point).await?;
+        let [row] = history::run_at(conn, org_id, self.run, [point]).await?;
+        let Some(row) = row else { return Err(no_row(conn, org_id, self.run, point).await?) };
+        let Shown { workflow_id, .. } = serde_json::from_str(row.get())?;
+        if let Some(workflow_id) = workflow_id {
+            let workflows = registration("user_workflow")?;
+            history::recall(conn, workflows, &[org_id], Some(workflow_id.subject()), point).await?;
+        }
+        Ok(row)
     }
 }
 
@@ -105,20 +109,6 @@ fn with_members<const N: usize>(row: &RawValue, members: [(&str, Option<Value>);
         write!(json, ",\"{name}\":{value}")?;
     }
     Ok(RawValue::from_string(json + "}")?)
-}
-
-/// Says what is shown, unless it is what is.
-fn print_point(point: Point) -> anyhow::Result<()> {
-    let happened = point.as_of.map(|time| format!("what had happened by {}", time::format(time)));
-    let known = point.known_at.map(|known| match known {
-        KnownAt::Time(time) => format!("what had been recorded by {}", time::format(time)),
-        KnownAt::Seq(seq) => format!("what had been recorded up to seq {seq}"),
-    });
-    let said: Vec<String> = happened.into_iter().chain(known).collect();
-    if said.is_empty() {
-        return Ok(());
-    }
-    Ok(output::print(format!("{}:", said.join(", of ")))?)
 }
 
 /// What `runs show` prints of a run beyond what lists do.

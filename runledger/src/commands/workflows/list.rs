@@ -8,9 +8,13 @@ use events::id::{OrgId, WorkflowId};
 use projector::query;
 use serde::Deserialize;
 
-use crate::{output, settings::Settings};
+use crate::{
+    commands::point::{PointArgs, print_point, recall_org},
+    output,
+    settings::Settings,
+};
 
-/// List workflows by name
+/// List workflows by name, as they are or, of an org, as they were
 #[derive(Args)]
 pub struct List {
     /// Of this org only, read as its tenant
@@ -19,6 +23,8 @@ pub struct List {
     /// In this status
     #[arg(long, value_parser = ["active", "archived"])]
     status: Option<String>,
+    #[command(flatten)]
+    point: PointArgs,
     /// At most so many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=100_000))]
     limit: i64,
@@ -42,6 +48,7 @@ struct Listed {
 impl List {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
+        recall_org(&mut conn, "user_workflow", self.org, self.point).await?;
         let rows = query::workflow_list(&mut conn, self.org, self.status.as_deref(), self.limit).await?;
         if self.json {
             for row in &rows {
@@ -49,6 +56,7 @@ impl List {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        self.point.past().map(print_point).transpose()?;
         let names = ["workflow", "name", "status", "#revision", "#nodes", "#transitions", "updated", "flags"];
         let mut table = output::table(&names);
         for row in &rows {

@@ -6,14 +6,15 @@ use anyhow::Context;
 use clap::Args;
 use events::id::{OrgId, WorkflowId};
 
-use super::the_workflow;
+use super::{the_past_workflow, the_workflow};
 use crate::{
+    commands::point::{PointArgs, print_point},
     output,
     settings::Settings,
     workflow::{Definition, Mark, Workflow, draw},
 };
 
-/// Show a workflow: its revisions, and one of them drawn
+/// Show a workflow: its revisions, and one of them drawn, as it is or as it was
 #[derive(Args)]
 pub struct Show {
     /// The workflow's id
@@ -24,6 +25,8 @@ pub struct Show {
     /// The revision to draw [default: the current one]
     #[arg(long)]
     revision: Option<i32>,
+    #[command(flatten)]
+    point: PointArgs,
     /// Print JSON: the workflow's columns, `revisions`, and `definition`, the revision
     #[arg(long)]
     json: bool,
@@ -32,11 +35,15 @@ pub struct Show {
 impl Show {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.org).await?;
-        let (row, workflow) = the_workflow(&mut conn, self.workflow, self.org, self.revision).await?;
+        let (row, workflow) = match self.point.past() {
+            None => the_workflow(&mut conn, self.workflow, self.org, self.revision).await?,
+            Some(point) => the_past_workflow(&mut conn, self.workflow, self.org, self.revision, point).await?,
+        };
         if self.json {
             output::json(&row)?;
             return Ok(ExitCode::SUCCESS);
         }
+        self.point.past().map(print_point).transpose()?;
         print_head(&workflow)?;
         print_revisions(&workflow)?;
         let definition = workflow.definition.as_ref().context("the workflow has no definition")?;
