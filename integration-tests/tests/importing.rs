@@ -1,4 +1,6 @@
-//! A real event log, from the file to the read models.
+//! Imports, from the source to the read models: a real event log here, the old tables below.
+
+mod legacy;
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@
 mod by_subject;
 mod of_subjects;
 
-use std::pin::pin;
+use std::{collections::HashSet, pin::pin};
 
 use async_stream::try_stream;
 use chrono::{DateTime, Utc};
@@ -360,6 +360,20 @@ pub async fn head(conn: &mut PgConnection, org_id: OrgId) -> Result<Option<Seq>,
     sqlx::query_scalar!(r#"SELECT size AS "size: Seq" FROM ledger.head WHERE org_id = $1"#, org_id as OrgId)
         .fetch_optional(conn)
         .await
+}
+
+/// Which of these events an org's ledger has, in the table or in the archive.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn events_known(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    event_ids: &[EventId],
+) -> Result<HashSet<EventId>, sqlx::Error> {
+    let event_ids: Vec<_> = event_ids.iter().map(|event_id| event_id.uuid()).collect();
+    let known = sqlx::query_file_scalar!("src/read/known.sql", org_id as OrgId, &event_ids);
+    Ok(known.fetch_all(conn).await?.into_iter().collect())
 }
 
 /// How far each org's ledger goes.

@@ -4,6 +4,8 @@
 //! Rows come as JSON with the columns' names, as PostgreSQL writes it: exact, and complete when a
 //! column is added.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use events::id::{OrgId, RunId, WorkflowId};
 use serde::{Deserialize, Serialize};
@@ -148,6 +150,33 @@ pub async fn run_show(
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
     let rows = sqlx::query_file_scalar!("src/query/run_show.sql", run_id as RunId, org_id as Option<OrgId>);
     rows.fetch_all(conn).await?.into_iter().map(raw).collect()
+}
+
+/// Those of an org's runs that have these ids: their rows with `steps`, as [`run_show`] has them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn runs_of_ids(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+    run_ids: &[RunId],
+) -> Result<HashMap<RunId, Box<RawValue>>, sqlx::Error> {
+    let run_ids: Vec<_> = run_ids.iter().map(|run_id| run_id.uuid()).collect();
+    let rows = sqlx::query_file!("src/query/runs_of_ids.sql", org_id as OrgId, &run_ids).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.run_id, raw(Some(row.row))?))).collect()
+}
+
+/// What an org's events have set of requirements, withdrawn ones too: rows of `field_requirement`, `payer_requirement`
+/// and `org_requirement_policy`, each with its tier.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn requirement_rows(
+    conn: &mut PgConnection,
+    org_id: OrgId,
+) -> Result<Vec<(String, Box<RawValue>)>, sqlx::Error> {
+    let rows = sqlx::query_file!("src/query/requirement_rows.sql", org_id as OrgId).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.tier, raw(Some(row.row))?))).collect()
 }
 
 /// How many runs an org has in a status.

@@ -26,7 +26,7 @@ mod csv_rows;
 mod line;
 mod rejects;
 mod source;
-mod time;
+pub mod time;
 mod xes_rows;
 
 pub use case::{Ending, Endings, Run, Target};

@@ -3,6 +3,7 @@
 mod commands;
 mod correction;
 mod event_log;
+mod legacy;
 mod logging;
 mod output;
 mod progress;

@@ -1,5 +1,5 @@
-//! `runledger import`: `event-log`, a process-mining log becomes run and step events; what was imported,
-//! and taking it back.
+//! `runledger import`: `event-log`, a process-mining log becomes run and step events; `legacy`, the old tables do, and
+//! `legacy-requirements`, the old table of field requirements; what was imported, and taking it back.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ use crate::{
     settings::Settings,
 };
 
+mod legacy;
+mod legacy_requirements;
 mod list;
 mod revert;
 
@@ -34,7 +36,7 @@ use revert::Retracted;
 /// So many cases may be read ahead of the one that is being published.
 const CASES_AHEAD_MAX: usize = 64;
 
-/// Bring in what other systems recorded, take it back: event-log, list, revert
+/// Bring in what other systems recorded, take it back: event-log, legacy, legacy-requirements, list, revert
 #[derive(Args)]
 pub struct Import {
     #[command(subcommand)]
@@ -44,6 +46,8 @@ pub struct Import {
 #[derive(Subcommand)]
 enum What {
     EventLog(ImportEventLog),
+    Legacy(Box<legacy::Legacy>),
+    LegacyRequirements(Box<legacy_requirements::LegacyRequirements>),
     List(list::List),
     Revert(revert::Revert),
 }
@@ -115,6 +119,8 @@ impl Import {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         match self.what {
             What::EventLog(command) => command.run(settings).await,
+            What::Legacy(command) => command.run(settings).await,
+            What::LegacyRequirements(command) => command.run(settings).await,
             What::List(command) => command.run(settings).await,
             What::Revert(command) => command.run(settings).await,
         }
@@ -159,7 +165,7 @@ impl ImportEventLog {
         let mut retracted = Retracted::default();
         if !self.no_wait {
             wait::until_projected(settings, &client, acknowledged.last_stream_seq, &[org_id]).await?;
-            retracted = revert::reinstate(settings, &client, &target, &runs, position).await?;
+            retracted = revert::reinstate(settings, &client, org_id, target.import_id, &runs, position).await?;
         }
         self.report(&target, counts, acknowledged, retracted, &rejects)?;
         Ok(ExitCode::SUCCESS)

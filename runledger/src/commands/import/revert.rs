@@ -14,11 +14,11 @@ use ledger::{
 };
 use serde_json::json;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     commands::wait,
     correction::{Correction, Said},
-    event_log::Target,
     output,
     settings::Settings,
 };
@@ -128,13 +128,14 @@ pub struct Retracted {
 pub async fn reinstate(
     settings: &Settings,
     client: &Client,
-    target: &Target,
+    org_id: OrgId,
+    import_id: Uuid,
     run_ids: &[RunId],
     position: Seq,
 ) -> anyhow::Result<Retracted> {
-    let import_id = target.import_id.to_string();
+    let import_id = import_id.to_string();
     let mut conn = read_up(settings, client).await?;
-    let mut runs = correction::runs_of_ids(&mut conn, target.org_id, run_ids).await?;
+    let mut runs = correction::runs_of_ids(&mut conn, org_id, run_ids).await?;
     runs.retain(RecordedRun::is_retracted);
     let is_reverted = |run: &&RecordedRun| {
         run.retraction().is_some_and(|retraction| retraction.import_id.is_some() && retraction.seq <= position)
@@ -144,8 +145,7 @@ pub async fn reinstate(
         let said = Said::Reinstated { reason: Some(format!("import {import_id} has it")) };
         let correction = Correction { said, by: None, import_id: Some(import_id) };
         let acknowledged = correction.publish(client, &reverted).await?;
-        wait::until_corrected(settings, client, acknowledged.last_stream_seq, target.org_id, &correction, &reverted)
-            .await?;
+        wait::until_corrected(settings, client, acknowledged.last_stream_seq, org_id, &correction, &reverted).await?;
     }
     Ok(Retracted { reinstated: reverted.len(), kept: kept.len() })
 }
