@@ -55,7 +55,8 @@ async fn a_rule_that_is_none_is_refused_with_the_place_and_a_protected_field_is_
         .unwrap();
     assert!(reason.contains("data.rule") && reason.contains("at /and/1: there is no operator \"plan\""), "{reason}");
     let secret = json!({ "$protected": { "v": 1, "alg": "a", "kid": "k", "ct": "x" } });
-    let good = json!({ "field": "npi", "help_text": secret });
+    let good =
+        json!({ "field": "npi", "help_text": secret, "validation": secret, "level": "conditional", "rule": secret });
     Sent::valid(SHARED_ORG, "requirement.set", Uuid::new_v4(), good).publish(&stack).await;
     size_reaches(&stack, SHARED_ORG, shared_events() + 1).await;
 }
@@ -97,6 +98,76 @@ async fn a_run_is_shown_with_what_had_to_be_known_when_it_started() {
     let told = ["runs", "show", &silent, "--requirements", "--task-type", &task_type.to_string(), "--json"];
     let fields = objects(&run(&stack, told).await)[0]["requirements"]["fields"].clone();
     assert_eq!((&fields[1]["level"], &fields[1]["level_from"]), (&json!("waived"), &json!("org")));
+}
+
+#[tokio::test]
+async fn pages_of_changes_follow_one_another_also_those_of_one_time() {
+    let stack = stack().await;
+    let task_type = Uuid::new_v4();
+    for number in 0..7 {
+        let data = json!({ "field": format!("field_{number}"), "level": "optional" });
+        set(&stack, SHARED_ORG, "requirement.set", task_type, "2026-01-01T00:00:00Z", data).await;
+    }
+    projected(&stack, SHARED_ORG, shared_events() + 7).await;
+    let (mut fields, mut before) = (Vec::new(), "2027-01-01T00:00:00Z".to_owned());
+    loop {
+        let page = ["requirements", "log", "--task-type", &task_type.to_string(), "--limit", "3", "--before", &before];
+        let printed = run(&stack, page).await.stdout;
+        let named = printed.split_whitespace().filter(|word| word.starts_with("field_"));
+        fields.extend(named.map(str::to_owned));
+        let Some((_, more)) = printed.split_once("more: --before ") else { break };
+        before = more.trim().to_owned();
+    }
+    fields.sort();
+    assert_eq!(fields, (0..7).map(|number| format!("field_{number}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_became_known_later_is_not_in_what_was_known() {
+    let stack = stack().await;
+    let org_id = stack.register_org("rules").await.unwrap();
+    let [task_type, payer, run_id] = std::array::from_fn(|_| Uuid::new_v4());
+    let early = "2026-01-01T00:00:00Z";
+    let required = json!({ "field": "npi", "level": "required" });
+    set(&stack, SHARED_ORG, "requirement.set", task_type, early, required).await;
+    projected(&stack, SHARED_ORG, shared_events() + 1).await;
+    let context = json!({ "context": { "task_type_id": task_type, "payer_id": payer } });
+    set(&stack, org_id, "run.started", run_id, "2026-01-02T00:00:00Z", context).await;
+    projected(&stack, org_id, 2).await;
+    // Told now, of the past.
+    let data = json!({ "task_type_id": task_type, "payer_id": payer, "field": "npi", "action": "waive" });
+    set(&stack, org_id, "org_policy.set", org_id.uuid(), early, data).await;
+    set(&stack, SHARED_ORG, "requirement.set", task_type, early, json!({ "field": "dob", "level": "required" })).await;
+    projected(&stack, org_id, 3).await;
+    projected(&stack, SHARED_ORG, shared_events() + 2).await;
+
+    let [org, task_type, payer, run_id] = [org_id.uuid(), task_type, payer, run_id].map(|id| id.to_string());
+    let show = ["requirements", "show", "--org", &org, "--task-type", &task_type, "--payer", &payer, "--json"];
+    let levels = |printed: &Printed| objects(printed).iter().map(|row| row["level"].clone()).collect::<Vec<_>>();
+    assert_eq!(levels(&run(&stack, show).await), ["required", "waived"]);
+    let [requirements, verb, rest @ ..] = show;
+    let [org_flag, org_value, task_flag, task_value, payer_flag, payer_value, json_flag] = rest;
+    let known = [
+        requirements,
+        verb,
+        org_flag,
+        org_value,
+        task_flag,
+        task_value,
+        payer_flag,
+        payer_value,
+        json_flag,
+        "--known-at",
+        "2",
+    ];
+    assert_eq!(levels(&run(&stack, known).await), ["required"]);
+    let fields = |printed: &Printed| objects(printed)[0]["requirements"]["fields"].as_array().unwrap().len();
+    assert_eq!(fields(&run(&stack, ["runs", "show", &run_id, "--requirements", "--json"]).await), 2);
+    let then = run(&stack, ["runs", "show", &run_id, "--requirements", "--json", "--known-at", "2"]).await;
+    assert_eq!(fields(&then), 1);
+    let nobody = Uuid::new_v4().to_string();
+    let refused = run(&stack, ["requirements", "show", "--org", &nobody, "--task-type", &task_type]).await;
+    assert!(!refused.success && refused.stderr.contains("there is no org"), "{}", refused.stderr);
 }
 
 #[tokio::test]

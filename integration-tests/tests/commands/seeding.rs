@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use events::id::SHARED_ORG;
 use serde_json::{Value, json};
 use stack::Stack;
+use uuid::Uuid;
 
 use super::Ended;
-use crate::harness::{run, runledger, stack};
+use crate::harness::{self, Sent, run, runledger, shared_events, size_reaches, stack};
 
 async fn seed(stack: &Stack) -> Value {
     Ended::of(&mut runledger(stack, ["seed", "--json"])).await.objects().pop().unwrap()
@@ -58,6 +60,7 @@ async fn the_sample_has_something_of_everything() {
          SELECT 'endpoints', count(*) FROM integration_endpoint UNION ALL
          SELECT 'task types', count(*) FROM task_type UNION ALL
          SELECT 'signatures', count(*) FROM resolved_task_signature WHERE task_type_id IS NOT NULL AND flags = '{}' UNION ALL
+         SELECT 'requirements', count(*) FROM effective_requirements WHERE level_from <> 'global' UNION ALL
          SELECT 'retried steps', count(*) FROM user_workflow_run_step WHERE retry_count > 0 UNION ALL
          SELECT 'steps with screenshots', count(*) FROM user_workflow_run_step WHERE screenshots <> '[]' UNION ALL
          SELECT 'steps with logged events', count(*) FROM user_workflow_run_step WHERE events <> '[]' UNION ALL
@@ -79,12 +82,31 @@ async fn the_sample_has_something_of_everything() {
 }
 
 #[tokio::test]
+async fn an_event_of_everyones_that_does_not_arrive_is_told() {
+    let stack = stack().await;
+    // Somebody's message has the name of the first rule's, so the stream takes that for the same and drops it.
+    let first = {
+        let elsewhere = harness::stack().await;
+        seed(&elsewhere).await;
+        let id =
+            "SELECT event_id::text FROM ledger.event WHERE event_type = 'requirement.set' ORDER BY org_id, seq LIMIT 1";
+        texts(&elsewhere, id).await.remove(0)
+    };
+    let other = json!({ "field": "other", "level": "optional" });
+    let other = Sent::valid(SHARED_ORG, "requirement.set", Uuid::new_v4(), other);
+    other.with("Nats-Msg-Id", &format!("{SHARED_ORG}:{first}")).publish(&stack).await;
+    size_reaches(&stack, SHARED_ORG, shared_events() + 1).await;
+    let seeded = run(&stack, ["seed"]).await;
+    assert!(!seeded.success && seeded.stderr.contains("dead-letters list"), "{}", seeded.stderr);
+}
+
+#[tokio::test]
 async fn what_it_says_to_look_at_is_there() {
     let stack = stack().await;
     let seeded = run(&stack, ["seed"]).await;
     assert!(seeded.success, "{}", seeded.stderr);
     let commands: Vec<_> = seeded.stdout.lines().filter_map(|line| line.strip_prefix("  runledger ")).collect();
-    assert_eq!(commands.len(), 6, "{}", seeded.stdout);
+    assert_eq!(commands.len(), 7, "{}", seeded.stdout);
     for command in commands {
         let mut look = runledger(&stack, []);
         let looked = Ended::of(look.args(command.split(' '))).await;

@@ -146,6 +146,12 @@ async fn the_catalogue_is_listed_as_it_was_with_everyones_entries_and_what_alias
     at(&stack, org_id, "task_signature.recorded", signature, 12, steps("log in")).await;
     projected(&stack, SHARED_ORG, shared_events() + 2).await;
     projected(&stack, org_id, 5).await;
+    // A view of somebody else's over several of the tables.
+    let view =
+        "CREATE VIEW report WITH (security_invoker) AS SELECT name FROM portal_type JOIN task_signature USING (org_id);
+                GRANT SELECT ON report TO runledger_reader";
+    sqlx::raw_sql(view).execute(stack.pool()).await.unwrap();
+    printed(&stack, &format!("catalogue list --org {org_id} --as-of 2026-01-05T12:30:00Z")).await;
     for (hour, portals, labels) in
         [("09", &[][..], None), ("10", &["common"], Some("dial")), ("12", &["own", "renamed"], Some("log in"))]
     {

@@ -1,10 +1,12 @@
 //! A small sample that is the same every time: two orgs with all that belongs to them, a batch each, and a run for
 //! every way in which runs end or do not. For trying runledger out and for work on pages that show it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
     Event,
-    id::{PayerId, RunId, TaskTypeId, WorkflowId},
+    id::{EventId, OrgId, PayerId, RunId, TaskTypeId, WorkflowId},
 };
 
 use super::{
@@ -80,6 +82,15 @@ impl Sample {
         let rules_for =
             (catalogue::task_type_id(&simulation, &simulation.orgs[0], requirement::TASK)?, requirement::payer()?);
         Ok(Self { orgs: simulation.orgs, events, runs, rules_for })
+    }
+
+    /// The ids of its events, org by org; the shared org is among them.
+    pub fn event_ids(&self) -> BTreeMap<OrgId, Vec<EventId>> {
+        let mut ids: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for event in &self.events {
+            ids.entry(event.org_id).or_default().push(event.event_id);
+        }
+        ids
     }
 
     /// A run that failed over a portal, which has most to show.
