@@ -1,4 +1,13 @@
 -- What has to be known of which field for a kind of task: everyone's, payers', and what orgs decide; and every change.
+-- A database that still has the old table of this name in `public` keeps it: nothing is done before it is moved.
+DO $$
+BEGIN
+    IF to_regclass('public.field_requirement') IS NOT NULL THEN
+        RAISE EXCEPTION 'the schema public has a table field_requirement of its own where that of runledger is to stand; move it, then run `runledger migrate` again: CREATE SCHEMA IF NOT EXISTS legacy; ALTER TABLE public.field_requirement SET SCHEMA legacy'
+            USING ERRCODE = 'duplicate_table';
+    END IF;
+END $$;
+
 CREATE TABLE public.field_requirement (
     org_id uuid NOT NULL,
     task_type_id uuid NOT NULL,

@@ -117,6 +117,18 @@ async fn tables_that_stand_where_views_are_to_be_stop_the_migration_until_they_a
 }
 
 #[tokio::test]
+async fn the_old_table_of_requirements_stops_the_migration_until_it_is_moved() {
+    let stack = idle_stack().await;
+    let url = empty_database(&stack, "").await;
+    sql(&url, "CREATE TABLE field_requirement (id int)").await.unwrap();
+    let complaint = migrate(&stack, &url, []).await.complaint().to_owned();
+    let statement = "CREATE SCHEMA IF NOT EXISTS legacy; ALTER TABLE public.field_requirement SET SCHEMA legacy";
+    assert!(complaint.contains(statement) && complaint.contains("run `runledger migrate` again"), "{complaint}");
+    sql(&url, statement).await.unwrap();
+    assert_eq!(migrate(&stack, &url, []).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn the_stream_is_made_where_it_is_missing() {
     let stack = idle_stack().await;
     let jetstream = async_nats::jetstream::new(stack.client().clone());
