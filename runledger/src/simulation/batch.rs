@@ -77,7 +77,7 @@ impl Batch {
         let batch_id = simulation.id(&format!("batch {external_id} of {org_id}"))?;
         let mut batch = Self { org_id, batch_id, rows: 0, open_rows: Vec::new(), latest: time, events_told: 0 };
         let attributes = BatchAttributes {
-            name: Some(format!("worklist of {}", time.format("%e %B, %H:%M")).into()),
+            name: Some(format!("worklist of {}", time.format("%-d %B, %H:%M")).into()),
             external_id: Some(external_id.as_str().try_into()?),
             ..BatchAttributes::default()
         };
