@@ -12,6 +12,8 @@ use super::{
     *,
 };
 
+mod comparing;
+
 const ORG: &str = "8f1c2a4e-0b7d-4c55-9d2e-6a1f3b5c7d90";
 
 fn at(text: &str) -> DateTime<Utc> {
