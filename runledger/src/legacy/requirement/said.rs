@@ -49,7 +49,7 @@ impl<'r> Said<'r> {
         }
         let (rule, old_rule) = rule(row, level, rejects)?;
         let (validation, old_validation) = validation(row, rejects);
-        let help_text = row.message("help_text", rejects).map(str::to_owned);
+        let help_text = row.word("help_text", rejects).map(str::to_owned);
         let is_active = row.word("is_active", rejects).is_none_or(is_true);
         Ok(Self {
             row,
