@@ -27,6 +27,7 @@ mod translation;
 pub use id_map::{IdMap, IdMapping, OrgMap};
 pub use reconcile::{Difference, compare};
 pub use rejects::{Reject, Report};
+pub use row::Row;
 pub use run::{translate, unmapped_org};
 pub use source::{Shape, Source};
 pub use status::{Status, Statuses, parse_mapping};

@@ -186,10 +186,9 @@ impl Source {
             let extra: Vec<_> = shape.extra.iter().map(|name| format!("t.{}", quoted(name))).collect();
             columns.push(cut(&format!("(SELECT row_to_json(x)::text FROM (SELECT {}) x)", extra.join(", "))));
         }
-        // Rows without a trace come last, those without an org first: these are everyone's.
-        let nulls = if shape.table.order.contains(&"org_id") { "FIRST" } else { "LAST" };
+        // Rows without a trace come last.
         let order = shape.table.order.iter().chain([&shape.table.key]).filter(|name| shape.present.contains(name));
-        let order: Vec<_> = order.map(|name| format!("t.{} NULLS {nulls}", quoted(name))).collect();
+        let order: Vec<_> = order.map(|name| format!("t.{} NULLS LAST", quoted(name))).collect();
         format!("SELECT {} FROM {} t ORDER BY {}", columns.join(", "), self.name(shape), order.join(", "))
     }
 }
