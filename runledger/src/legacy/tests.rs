@@ -460,3 +460,21 @@ fn a_formula_is_text_in_the_rejects_file() {
     );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_file_of_an_earlier_time_goes_when_there_is_nothing_to_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rejects.csv");
+    std::fs::write(&path, "of the run before").unwrap();
+    assert_eq!(Report::new(path.clone(), &Reject::COLUMNS).finish().unwrap(), None);
+    assert!(!path.exists());
+    assert_eq!(Report::new(path, &Reject::COLUMNS).finish().unwrap(), None);
+}
+
+#[test]
+fn rejects_and_differences_go_to_two_files() {
+    let (one, other) = (std::path::Path::new("a.csv"), std::path::Path::new("b.csv"));
+    assert!(two_files(one, other).is_ok());
+    let error = two_files(one, std::path::Path::new("./a.csv")).unwrap_err().to_string();
+    assert!(error.contains("a.csv") && error.contains("--differences"), "{error}");
+}

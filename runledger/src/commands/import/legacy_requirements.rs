@@ -25,6 +25,7 @@ use crate::{
     legacy::{
         IdMap, IdMapping, LegacyError, OrgMap, REQUIREMENTS, Reject, Report, Row, Source,
         requirement::{self, Level, Target, Told, Translator},
+        two_files,
     },
     progress::Progress,
     publisher::{Acknowledged, Publication, Publisher},
@@ -89,6 +90,9 @@ pub struct LegacyRequirements {
 
 impl LegacyRequirements {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let [rejects, differences] = [(&self.rejects, "rejects"), (&self.differences, "differences")]
+            .map(|(given, what)| self.path(given.as_ref(), what));
+        two_files(&rejects, &differences)?;
         let target = Target {
             name: self.name.clone(),
             orgs: OrgMap::of(self.org_map.clone())?.of_tenants()?,
@@ -105,7 +109,9 @@ impl LegacyRequirements {
         let mode = Mode::of(self.execute, self.reconcile);
         let mut outcome = Outcome::of(mode, imports, &mut source).await?;
         outcome.reverts = false;
-        if mode != Mode::Reconcile {
+        if mode == Mode::Reconcile {
+            legacy_command::caught_up(settings, target.orgs.ids().into_keys().collect()).await?;
+        } else {
             let publisher = self.publisher(settings).await?;
             let last_stream_seq = self.import(&mut conn, &target, &mut source, &mut outcome, publisher).await?;
             if self.execute && !self.no_wait {
