@@ -39,7 +39,12 @@ const PROJECTIONS: &[Registration] = &[
 
 /// Event types that no projection folds, with the reason.
 #[cfg(test)]
-const IGNORED: &[(&str, &str)] = &[];
+const IGNORED: &[(&str, &str)] = &[
+    ("micro_state.observed", "folded by the projection that follows"),
+    ("micro_state.labelled", "folded by the projection that follows"),
+    ("macro_state.defined", "clusters of screens are learnt by a later version; the ledger keeps what they learn from"),
+    ("ui_transition.observed", "likewise: ways from screen to screen"),
+];
 
 /// A projection as the rest of the program sees it.
 #[derive(Clone, Copy)]
