@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     pin::pin,
+    sync::Arc,
 };
 
 use events::{
@@ -21,6 +22,7 @@ use crate::{
     advance::refuses_rows,
     cache::StateCache,
     checkpoint::Version,
+    embedding::{self, Embedder, Lack, Rendition},
     generation::Target,
     parked,
     projection::{FoldEvent, Lookups, Projection, Subject},
@@ -38,6 +40,8 @@ pub enum FoldError {
     Database(sqlx::Error),
     /// PostgreSQL refuses the rows for what is in them.
     Refused(sqlx::Error),
+    /// Rows need embeddings of these texts, and there are none yet.
+    Unembedded(Vec<Rendition>),
     /// A newer projector has folded an event that this one does not know.
     Unknown {
         /// Which event.
@@ -53,28 +57,39 @@ impl From<sqlx::Error> for FoldError {
     }
 }
 
+impl From<Lack> for FoldError {
+    fn from(lack: Lack) -> Self {
+        match lack {
+            Lack::Renditions(renditions) => Self::Unembedded(renditions),
+            Lack::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 /// Events of several subjects, in the order in which the ledger gives subjects out.
 type BySubject<'a> = BTreeMap<SubjectId, Vec<FoldEvent<'a>>>;
 
 /// What comes out of the batches of a step, one an org.
 pub struct Output<P: Projection> {
+    embedder: Arc<dyn Embedder>,
     rows: P::Rows,
     rows_bytes: usize,
     /// Of the states that are to be cached after the commit.
     states_weight: usize,
 }
 
-impl<P: Projection> Default for Output<P> {
-    fn default() -> Self {
-        Self { rows: P::Rows::default(), rows_bytes: 0, states_weight: 0 }
-    }
-}
-
 impl<P: Projection> Output<P> {
+    /// Nothing yet; embeddings are those of this embedder.
+    pub fn new(embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder, rows: P::Rows::default(), rows_bytes: 0, states_weight: 0 }
+    }
+
     /// Writes the rows that are not in the tables yet.
     pub async fn write(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
         self.rows_bytes = 0;
-        P::write(&std::mem::take(&mut self.rows), conn)
+        let mut rows = std::mem::take(&mut self.rows);
+        embedding::complete::<P>(&mut rows, &*self.embedder, conn).await?;
+        P::write(&rows, conn)
             .await
             .map_err(|error| if refuses_rows(&error) { FoldError::Refused(error) } else { FoldError::Database(error) })
     }
@@ -201,7 +216,7 @@ impl<'a, P: Projection> Batch<'a, P> {
             state.apply(event);
         }
         let subject = Subject { org_id: self.org_id, subject_id };
-        let Output { rows, rows_bytes, states_weight } = &mut *self.output;
+        let Output { rows, rows_bytes, states_weight, .. } = &mut *self.output;
         *rows_bytes += state.take_rows(subject, self.lookups, rows);
         let weight = state.weight();
         if *states_weight == 0 || *states_weight + weight <= self.cache.weight_max() {

@@ -7,6 +7,7 @@ use events::{RecordedEvent, Refusal, catalogue::family};
 
 use crate::{
     copy::Copy,
+    embedding::{Embeddings, Rendition},
     parked::Parked,
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
 };
@@ -25,8 +26,11 @@ pub trait Bulk: Send {
     /// About how many bytes the waiting rows take.
     fn waiting_bytes(&self) -> usize;
 
-    /// Takes the waiting rows, and events that could not be folded.
-    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>);
+    /// The texts whose embeddings the waiting rows hold.
+    fn renditions(&self) -> Vec<Rendition>;
+
+    /// Takes the waiting rows, with these embeddings, and events that could not be folded.
+    fn take(&mut self, embeddings: &Embeddings<'_>) -> (Vec<Copy>, Vec<Parked>);
 }
 
 /// A projection that folds whole subjects.
@@ -68,8 +72,14 @@ impl<P: Projection> Bulk for Subjects<P> {
         self.rows_bytes
     }
 
-    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>) {
+    fn renditions(&self) -> Vec<Rendition> {
+        P::renditions(&self.rows).into_iter().cloned().collect()
+    }
+
+    fn take(&mut self, embeddings: &Embeddings<'_>) -> (Vec<Copy>, Vec<Parked>) {
         self.rows_bytes = 0;
-        (P::copy(&take(&mut self.rows)), take(&mut self.parked))
+        let mut rows = take(&mut self.rows);
+        P::embed(&mut rows, embeddings);
+        (P::copy(&rows), take(&mut self.parked))
     }
 }

@@ -6,6 +6,7 @@
 //! | [`organization`], [`app_user`], [`user_workflow_run`], [`user_workflow`], [`batch_job`] | the projections |
 //! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
 //! | [`field_requirement`] | … of what has to be known |
+//! | [`embedding`] | texts as numbers of which like texts have like ones |
 //! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |
 //! | `service`, `queue`, `appended`, `passing` | the service: who is woken when, and tried again, or passed by |
@@ -28,6 +29,7 @@ mod bulk;
 mod cache;
 mod checkpoint;
 pub mod copy;
+pub mod embedding;
 pub mod entity;
 pub mod field_requirement;
 pub mod fold;

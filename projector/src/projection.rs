@@ -18,7 +18,11 @@ use events::{
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use crate::{copy::Copy, fold::Stamp};
+use crate::{
+    copy::Copy,
+    embedding::{Embeddings, Rendition},
+    fold::Stamp,
+};
 
 /// A projection. Its values are the working states of the fold, one for each subject.
 pub trait Projection: Default + Send + 'static {
@@ -33,6 +37,8 @@ pub trait Projection: Default + Send + 'static {
     /// The families of events to read; all when there are none. Whole families, so that a type which only
     /// a newer version knows is met and not passed over.
     const FAMILIES: &'static [&'static str];
+    /// Whether its rows hold embeddings.
+    const EMBEDS: bool = false;
     /// The rows of a batch on their way into the tables.
     type Rows: Default + Send + Sync;
 
@@ -47,6 +53,14 @@ pub trait Projection: Default + Send + 'static {
 
     /// About how many bytes of memory the state takes. Asked often, so it must not walk the state.
     fn weight(&self) -> usize;
+
+    /// The texts whose embeddings the rows hold.
+    fn renditions(_: &Self::Rows) -> Vec<&Rendition> {
+        Vec::new()
+    }
+
+    /// Puts the embeddings of these texts into the rows.
+    fn embed(_: &mut Self::Rows, _: &Embeddings<'_>) {}
 
     /// The rows as COPY takes them, table after table, for a rebuild.
     fn copy(rows: &Self::Rows) -> Vec<Copy>;

@@ -10,6 +10,7 @@ use crate::{
     batch_job::BatchJob,
     bulk::{Bulk, Subjects},
     checkpoint::Version,
+    embedding::Embedder,
     field_requirement::FieldRequirement,
     generation::Target,
     integration_endpoint::IntegrationEndpoint,
@@ -58,7 +59,8 @@ pub struct Registration {
     /// The event types that it folds.
     pub types: &'static [&'static str],
     pub(crate) families: &'static [&'static str],
-    pub(crate) start: fn(Target, usize) -> Arc<dyn Advance>,
+    pub(crate) embeds: bool,
+    pub(crate) start: fn(Target, usize, Arc<dyn Embedder>) -> Arc<dyn Advance>,
     pub(crate) bulk: fn() -> Box<dyn Bulk>,
     pub(crate) stops_at: fn(&RecordedEvent) -> Option<Refusal>,
 }
@@ -106,7 +108,8 @@ impl Registration {
             tables: P::TABLES,
             types: P::TYPES,
             families: P::FAMILIES,
-            start: |target, cache_bytes_max| Arc::new(Folder::<P>::new(target, cache_bytes_max)),
+            embeds: P::EMBEDS,
+            start: |target, cache_bytes_max, embedder| Arc::new(Folder::<P>::new(target, cache_bytes_max, embedder)),
             bulk: || Box::new(Subjects::<P>::default()),
             stops_at: |recorded| FoldEvent::read::<P>(recorded).err(),
         }

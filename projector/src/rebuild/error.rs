@@ -6,7 +6,10 @@ use ledger::read::ReadError;
 use sqlx::postgres::PgDatabaseError;
 use tokio::task::JoinError;
 
-use crate::advance::StepError;
+use crate::{
+    advance::StepError,
+    embedding::{EmbedderError, OtherEmbedder},
+};
 
 /// Why a rebuild did not come to its end. What serves is whole: the old tables of a projection, or the new ones.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,10 @@ pub enum RebuildError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Step(#[from] StepError),
+    #[error("{0}; what was embedded is kept, run it again and it goes on")]
+    Embedder(#[from] EmbedderError),
+    #[error(transparent)]
+    OtherEmbedder(#[from] OtherEmbedder),
     #[error("{projection} is being rebuilt already, by PostgreSQL session {pid} since {since}; wait for it, or end it")]
     Taken { projection: &'static str, pid: i32, since: String },
     #[error("org {0} has no events; `runledger org list` shows which orgs there are")]

@@ -18,6 +18,7 @@ use crate::{
     bulk::Bulk,
     checkpoint,
     copy::Copy,
+    embedding::{Embeddings, Lack, Rendition, fill},
     generation::MAKING,
     parked::{self, Parked},
     projection::Subject,
@@ -140,7 +141,7 @@ async fn fold(
         return Err(RebuildError::Missing { org_id: task.org_id, found, expected: task.through() });
     }
     folding.end_subject();
-    folding.send(0).await;
+    folding.send(0).await?;
     Ok(())
 }
 
@@ -153,7 +154,7 @@ impl Folding<'_> {
         }
         if self.subject != Some(recorded.event.subject_id) {
             self.end_subject();
-            if !self.send(ROWS_BYTES_MAX).await {
+            if !self.send(ROWS_BYTES_MAX).await? {
                 return Ok(false);
             }
             self.subject = Some(recorded.event.subject_id);
@@ -174,16 +175,32 @@ impl Folding<'_> {
     }
 
     /// Sends the rows of which there are so many bytes, or more. False if nobody takes them.
-    async fn send(&mut self, bytes_min: usize) -> bool {
+    async fn send(&mut self, bytes_min: usize) -> Result<bool, RebuildError> {
         for (place, _, fold) in &mut self.folds {
             if fold.waiting_bytes() >= bytes_min {
-                let (rows, parked) = fold.take();
+                let embeddings = embeddings(self.run, &fold.renditions()).await?;
+                let (rows, parked) = fold.take(&embeddings);
                 if self.sender.send(Portion { place: *place, rows, parked }).await.is_err() {
-                    return false;
+                    return Ok(false);
                 }
             }
         }
-        true
+        Ok(true)
+    }
+}
+
+/// From the cache; what is missing there all the same is made now.
+async fn embeddings<'r>(run: &'r Run, renditions: &[Rendition]) -> Result<Embeddings<'r>, RebuildError> {
+    if renditions.is_empty() {
+        return Ok(Embeddings::none(&*run.embedder));
+    }
+    let (mut conn, renditions) = (run.pool.acquire().await?, renditions.iter().collect::<Vec<_>>());
+    loop {
+        match Embeddings::look_up(&mut conn, &*run.embedder, &renditions).await {
+            Ok(embeddings) => return Ok(embeddings),
+            Err(Lack::Renditions(missing)) => fill(&mut conn, &*run.embedder, &missing).await?,
+            Err(Lack::Database(error)) => return Err(error.into()),
+        }
     }
 }
 

@@ -51,6 +51,7 @@ impl Projector {
                         self.queue.done(key, again);
                     }
                 }
+                Err(StepError::Unembedded(renditions)) => self.unembedded.push(keys, renditions),
                 Err(error) => {
                     if !matches!(error, StepError::Together) {
                         *conn = None;
@@ -110,7 +111,7 @@ impl Projector {
     }
 
     /// A fault of the system: the next look tries again.
-    fn fail(&self, key: Key, error: &StepError) {
+    pub(super) fn fail(&self, key: Key, error: &StepError) {
         lock(&self.alone).insert(key);
         let (projection, org_id) = (self.projections[key.0].0.name, key.1);
         if error.is_outage() {
