@@ -145,6 +145,8 @@ ids! {
     RowId
     /// A screen as a service saw it.
     MicroStateId
+    /// Screens that are one and the same to a service.
+    MacroStateId
 }
 
 /// The org whose data everyone may read. It is registered by the system.
@@ -226,6 +228,13 @@ impl MicroStateId {
     /// The subject of this screen's events.
     pub const fn subject(self) -> SubjectId {
         SubjectId(self.0)
+    }
+}
+
+impl MacroStateId {
+    /// The kind of screen that a macro_state event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
     }
 }
 

@@ -313,7 +313,8 @@ impl<P: Projection> Folder<P> {
     /// Makes sure that the tables hold embeddings of this embedder and of no other.
     async fn settle(&self, tx: &mut PgConnection, generation: i32) -> Result<(), StepError> {
         if !lock(&self.settled).contains(&generation) {
-            embedding::settle::<StepError>(tx, P::NAME, generation, self.embedder.model()).await?;
+            let made_with = P::made_with(&*self.embedder);
+            embedding::settle::<StepError>(tx, P::NAME, generation, &made_with).await?;
             lock(&self.settled).insert(generation);
         }
         Ok(())

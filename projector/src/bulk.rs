@@ -3,7 +3,7 @@
 
 use std::mem::take;
 
-use events::{RecordedEvent, Refusal, catalogue::family};
+use events::{RecordedEvent, Refusal, catalogue::family, id::Seq};
 
 use crate::{
     copy::Copy,
@@ -20,6 +20,15 @@ pub trait Bulk: Send {
     /// When only a newer version can fold it.
     fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), Refusal>;
 
+    /// Reads a page of events for a projection that folds them in their order; each with the text that it wants embedded.
+    ///
+    /// # Errors
+    /// When only a newer version can fold one of them.
+    fn read<'e>(&self, events: &'e [RecordedEvent]) -> Result<Vec<InOrder<'e>>, (Seq, Refusal)>;
+
+    /// Takes an event that was read into account.
+    fn apply_read(&mut self, recorded: &RecordedEvent, event: FoldEvent<'_>);
+
     /// The subject has no more events: its rows wait to be loaded.
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups);
 
@@ -32,6 +41,9 @@ pub trait Bulk: Send {
     /// Takes the waiting rows, with these embeddings, and events that could not be folded.
     fn take(&mut self, embeddings: &Embeddings<'_>) -> (Vec<Copy>, Vec<Parked>);
 }
+
+/// An event in its order, as the projection sees it, and the text that it wants embedded.
+pub type InOrder<'e> = (&'e RecordedEvent, FoldEvent<'e>, Option<Rendition>);
 
 /// A projection that folds whole subjects.
 pub struct Subjects<P: Projection> {
@@ -53,12 +65,25 @@ impl<P: Projection> Bulk for Subjects<P> {
             return Ok(());
         }
         let event = FoldEvent::read::<P>(recorded)?;
+        self.apply_read(recorded, event);
+        Ok(())
+    }
+
+    fn read<'e>(&self, events: &'e [RecordedEvent]) -> Result<Vec<InOrder<'e>>, (Seq, Refusal)> {
+        let read = events.iter().map(|recorded| {
+            let event = FoldEvent::read::<P>(recorded).map_err(|refusal| (recorded.seq, refusal))?;
+            let wanted = P::wants(&event);
+            Ok((recorded, event, wanted))
+        });
+        read.collect()
+    }
+
+    fn apply_read(&mut self, recorded: &RecordedEvent, event: FoldEvent<'_>) {
         if let Content::Unfoldable(reason) = &event.content {
             let (subject_id, seq) = (recorded.event.subject_id, recorded.seq);
             self.parked.push(Parked { subject_id, seq, reason: reason.clone() });
         }
         self.state.get_or_insert_default().apply(event);
-        Ok(())
     }
 
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups) {

@@ -8,12 +8,15 @@
 
 use std::{collections::HashMap, fmt};
 
-use events::payload::embedding::{Embedding, TEXT_DIMENSIONS};
+use events::{
+    catalogue::Payload,
+    payload::embedding::{Embedding, TEXT_DIMENSIONS},
+};
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, query_scalar};
 
-use crate::projection::Projection;
+use crate::projection::{Content, Embedded, FoldEvent, Projection};
 
 mod cache;
 mod hashing;
@@ -36,6 +39,11 @@ pub trait Embedder: Send + Sync {
     /// Whether it takes what events bring and makes none itself.
     fn takes_supplied(&self) -> bool {
         false
+    }
+
+    /// From which cosine similarity on screens are of one kind; what is right depends on the model.
+    fn alike_from(&self) -> f32 {
+        0.8
     }
 
     /// So many texts it takes at a time …
@@ -113,6 +121,7 @@ pub struct Embeddings<'a> {
     pub model: &'a str,
     /// Whether rows take what their events have brought instead.
     pub take_supplied: bool,
+    alike_from: f32,
     of: HashMap<ContentHash, TextEmbedding>,
 }
 
@@ -121,6 +130,19 @@ impl Embeddings<'_> {
     pub fn get(&self, hash: ContentHash) -> Option<&TextEmbedding> {
         self.of.get(&hash)
     }
+
+    /// Gives an event the embedding of its text.
+    pub fn attach(&self, event: &mut FoldEvent<'_>, hash: ContentHash) {
+        let numbers = if self.take_supplied { supplied(&event.content) } else { self.get(hash) };
+        event.embedded = Some(Embedded { hash, numbers: numbers.cloned(), alike_from: self.alike_from });
+    }
+}
+
+/// What an event has brought.
+fn supplied(content: &Content) -> Option<&TextEmbedding> {
+    let Content::Payload(payload) = content else { return None };
+    let Payload::MicroStateObserved(observed) = &**payload else { return None };
+    observed.text_embedding.as_ref()
 }
 
 /// Why rows did not get their embeddings.
@@ -135,7 +157,8 @@ pub enum Lack {
 impl<'a> Embeddings<'a> {
     /// Of no texts.
     pub fn none(embedder: &'a dyn Embedder) -> Self {
-        Self { model: embedder.model(), take_supplied: embedder.takes_supplied(), of: HashMap::new() }
+        let (model, take_supplied) = (embedder.model(), embedder.takes_supplied());
+        Self { model, take_supplied, alike_from: embedder.alike_from(), of: HashMap::new() }
     }
 
     /// Those of these texts.
@@ -153,6 +176,22 @@ impl<'a> Embeddings<'a> {
         }
         Ok(embeddings)
     }
+}
+
+/// Gives events the embeddings that the projection's fold wants.
+pub async fn attach<'e, 'd: 'e, P: Projection>(
+    events: impl IntoIterator<Item = &'e mut FoldEvent<'d>>,
+    embedder: &dyn Embedder,
+    conn: &mut PgConnection,
+) -> Result<(), Lack> {
+    let wanted = events.into_iter().filter_map(|event| P::wants(event).map(|rendition| (event, rendition)));
+    let wanted: Vec<_> = wanted.collect();
+    let renditions: Vec<_> = wanted.iter().map(|(_, rendition)| rendition).collect();
+    let embeddings = Embeddings::look_up(conn, embedder, &renditions).await?;
+    for (event, rendition) in wanted {
+        embeddings.attach(event, rendition.hash);
+    }
+    Ok(())
 }
 
 /// Puts embeddings from the cache into the rows of a projection that holds any.

@@ -20,7 +20,7 @@ use sqlx::PgConnection;
 
 use crate::{
     copy::Copy,
-    embedding::{Embeddings, Rendition},
+    embedding::{ContentHash, Embedder, Embeddings, Rendition, TextEmbedding},
     fold::Stamp,
 };
 
@@ -39,8 +39,22 @@ pub trait Projection: Default + Send + 'static {
     const FAMILIES: &'static [&'static str];
     /// Whether its rows hold embeddings.
     const EMBEDS: bool = false;
+    /// Whether a state is of a whole org, whose events it folds in the order of their seq: then that order matters, each
+    /// event comes once, and the subject of the state is the org.
+    const IN_ORDER: bool = false;
     /// The rows of a batch on their way into the tables.
     type Rows: Default + Send + Sync;
+
+    /// What the tables are made with, if they hold embeddings or are made of them: tables that are made with something
+    /// else are others.
+    fn made_with(embedder: &dyn Embedder) -> String {
+        embedder.model().to_owned()
+    }
+
+    /// The text whose embedding the fold needs to take the event into account. Asked where it is [`IN_ORDER`](Self::IN_ORDER).
+    fn wants(_: &FoldEvent<'_>) -> Option<Rendition> {
+        None
+    }
 
     /// Takes an event into account.
     fn apply(&mut self, event: FoldEvent<'_>);
@@ -84,6 +98,8 @@ pub struct Subject {
 pub struct FoldEvent<'a> {
     /// When it happened, and its id.
     pub stamp: Stamp,
+    /// What it is about.
+    pub subject_id: SubjectId,
     /// Who sent it.
     pub source: &'a str,
     /// The emitter's own count of what it has sent about the subject.
@@ -94,6 +110,19 @@ pub struct FoldEvent<'a> {
     pub data: &'a str,
     /// What it says.
     pub content: Content,
+    /// The embedding that the projection [wants](Projection::wants).
+    pub embedded: Option<Embedded>,
+}
+
+/// The text of an event, embedded.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// What the text is known by.
+    pub hash: ContentHash,
+    /// Its embedding; none where services bring them, and this one has brought none.
+    pub numbers: Option<TextEmbedding>,
+    /// From which similarity on texts are of one kind.
+    pub alike_from: f32,
 }
 
 /// What an event says to a projection.
@@ -127,11 +156,13 @@ impl<'a> FoldEvent<'a> {
         let event = &recorded.event;
         Self {
             stamp: Stamp { time: event.occurred_at, event_id: event.event_id },
+            subject_id: event.subject_id,
             source: &event.source,
             sequence: event.extensions.as_deref().and_then(sequence),
             event_type: &event.event_type,
             data: &event.data,
             content: Content::Elsewhere,
+            embedded: None,
         }
     }
 }

@@ -288,7 +288,7 @@ impl Rebuild {
             }
             if generations
                 .at(projection.name, MAKING)
-                .is_some_and(|left| !left.is_of(left.version, self.embedder.model()))
+                .is_some_and(|left| !left.is_of(left.version, &(projection.made_with)(&*self.embedder)))
             {
                 // A run with another embedder died.
                 lease::drop_tables(conn, projection.name).await?;
@@ -376,7 +376,7 @@ impl Making {
         embedder: &Arc<dyn Embedder>,
     ) -> Self {
         let tables = |target, generation| Tables::new(&projection, target, generation, embedder.clone());
-        let is_ours = serving.is_of(projection.version, embedder.model());
+        let is_ours = serving.is_of(projection.version, &(projection.made_with)(&**embedder));
         let kept = is_ours.then(|| tables(Target::Kept, serving.generation));
         Self { kept, tables: tables(Target::Generation(generation), generation), is_loaded, serving, projection }
     }

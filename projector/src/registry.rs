@@ -15,9 +15,11 @@ use crate::{
     generation::Target,
     integration_endpoint::IntegrationEndpoint,
     lookup::Lookup,
+    macro_state::MacroState,
     organization::Organization,
     portal_type::PortalType,
     projection::{FoldEvent, Projection},
+    rcm_transition::RcmTransition,
     task_signature::TaskSignature,
     task_type::TaskType,
     user_workflow::UserWorkflow,
@@ -36,6 +38,8 @@ const PROJECTIONS: &[Registration] = &[
     Registration::of::<UserWorkflowRun>(),
     Registration::of::<UserWorkflow>(),
     Registration::of::<BatchJob>(),
+    Registration::of::<MacroState>(),
+    Registration::of::<RcmTransition>(),
 ];
 
 /// Event types that no projection folds, with the reason.
@@ -60,6 +64,8 @@ pub struct Registration {
     pub types: &'static [&'static str],
     pub(crate) families: &'static [&'static str],
     pub(crate) embeds: bool,
+    pub(crate) in_order: bool,
+    pub(crate) made_with: fn(&dyn Embedder) -> String,
     pub(crate) start: fn(Target, usize, Arc<dyn Embedder>) -> Arc<dyn Advance>,
     pub(crate) bulk: fn() -> Box<dyn Bulk>,
     pub(crate) stops_at: fn(&RecordedEvent) -> Option<Refusal>,
@@ -109,6 +115,8 @@ impl Registration {
             types: P::TYPES,
             families: P::FAMILIES,
             embeds: P::EMBEDS,
+            in_order: P::IN_ORDER,
+            made_with: P::made_with,
             start: |target, cache_bytes_max, embedder| Arc::new(Folder::<P>::new(target, cache_bytes_max, embedder)),
             bulk: || Box::new(Subjects::<P>::default()),
             stops_at: |recorded| FoldEvent::read::<P>(recorded).err(),

@@ -26,7 +26,8 @@ pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
         }
         let name = making.projection.name;
         let mut conn = run.pool.acquire().await?;
-        settle::<RebuildError>(&mut conn, name, making.tables.generation, run.embedder.model()).await?;
+        let made_with = (making.projection.made_with)(&*run.embedder);
+        settle::<RebuildError>(&mut conn, name, making.tables.generation, &made_with).await?;
         let serving = checkpoint::positions(&mut conn, name, making.serving.generation).await?;
         drop(conn);
         let is_meant = |org_id: &OrgId| run.order.only_org.is_none_or(|only| only == *org_id);
@@ -70,11 +71,15 @@ fn renditions(
     org_id: OrgId,
     events: Vec<RecordedEvent>,
 ) -> Result<Vec<Rendition>, RebuildError> {
+    let mut fold = (making.projection.bulk)();
+    if making.projection.in_order {
+        let read = fold.read(&events).map_err(|(seq, refusal)| RebuildError::Newer { org_id, seq, refusal })?;
+        return Ok(read.into_iter().filter_map(|(_, _, wanted)| wanted).collect());
+    }
     let mut subjects = BTreeMap::<SubjectId, Vec<RecordedEvent>>::new();
     for recorded in events {
         subjects.entry(recorded.event.subject_id).or_default().push(recorded);
     }
-    let mut fold = (making.projection.bulk)();
     for (subject_id, events) in subjects {
         for recorded in events {
             let seq = recorded.seq;
