@@ -15,6 +15,7 @@ use crate::{
     generation::Target,
     integration_endpoint::IntegrationEndpoint,
     lookup::Lookup,
+    micro_state::MicroState,
     organization::Organization,
     portal_type::PortalType,
     projection::{FoldEvent, Projection},
@@ -36,13 +37,12 @@ const PROJECTIONS: &[Registration] = &[
     Registration::of::<UserWorkflowRun>(),
     Registration::of::<UserWorkflow>(),
     Registration::of::<BatchJob>(),
+    Registration::of::<MicroState>(),
 ];
 
 /// Event types that no projection folds, with the reason.
 #[cfg(test)]
 const IGNORED: &[(&str, &str)] = &[
-    ("micro_state.observed", "folded by the projection that follows"),
-    ("micro_state.labelled", "folded by the projection that follows"),
     ("macro_state.defined", "clusters of screens are learnt by a later version; the ledger keeps what they learn from"),
     ("ui_transition.observed", "likewise: ways from screen to screen"),
 ];
