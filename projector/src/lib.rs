@@ -6,6 +6,7 @@
 //! | [`organization`], [`app_user`], [`user_workflow_run`], [`user_workflow`], [`batch_job`] | the projections |
 //! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
 //! | [`field_requirement`] | … of what has to be known |
+//! | [`micro_state`] | … of screens as services saw them |
 //! | [`embedding`] | texts as numbers of which like texts have like ones |
 //! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |
@@ -38,6 +39,7 @@ pub mod history;
 pub mod integration_endpoint;
 pub mod lookup;
 pub mod macro_state;
+pub mod micro_state;
 pub mod organization;
 mod parked;
 mod passing;

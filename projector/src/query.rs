@@ -13,11 +13,16 @@ use uuid::Uuid;
 
 mod batch;
 mod catalogue;
+mod micro_state;
 mod requirement;
 mod workflow;
 
 pub use batch::{BatchPlace, batch_list, batch_show};
 pub use catalogue::{CatalogueKind, catalogue_list};
+pub use micro_state::{
+    MicroStateEmbeddings, MicroStateFilter, NEAREST_MAX, Nearness, micro_state_embeddings, micro_state_list,
+    micro_state_models, micro_state_nearest, micro_state_show,
+};
 pub use requirement::{ChangeFilter, effective_requirement_list, requirement_change_list};
 pub use workflow::{workflow_list, workflow_show};
 

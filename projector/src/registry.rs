@@ -16,6 +16,7 @@ use crate::{
     integration_endpoint::IntegrationEndpoint,
     lookup::Lookup,
     macro_state::MacroState,
+    micro_state::MicroState,
     organization::Organization,
     portal_type::PortalType,
     projection::{FoldEvent, Projection},
@@ -40,16 +41,12 @@ const PROJECTIONS: &[Registration] = &[
     Registration::of::<BatchJob>(),
     Registration::of::<MacroState>(),
     Registration::of::<RcmTransition>(),
+    Registration::of::<MicroState>(),
 ];
 
 /// Event types that no projection folds, with the reason.
 #[cfg(test)]
-const IGNORED: &[(&str, &str)] = &[
-    ("micro_state.observed", "folded by the projection that follows"),
-    ("micro_state.labelled", "folded by the projection that follows"),
-    ("macro_state.defined", "clusters of screens are learnt by a later version; the ledger keeps what they learn from"),
-    ("ui_transition.observed", "likewise: ways from screen to screen"),
-];
+const IGNORED: &[(&str, &str)] = &[];
 
 /// A projection as the rest of the program sees it.
 #[derive(Clone, Copy)]

@@ -81,7 +81,7 @@ impl Projector {
     }
 
     /// For whoever asks for the status. A fault of PostgreSQL itself shows by itself.
-    async fn note_pause(&self, projection: &str, error: &EmbedderError) -> Result<(), sqlx::Error> {
+    pub(super) async fn note_pause(&self, projection: &str, error: &impl ToString) -> Result<(), sqlx::Error> {
         query!(
             "INSERT INTO ledger.projection_pause (projection, reason, since, tried_at) VALUES ($1, $2, now(), now())
              ON CONFLICT (projection) DO UPDATE SET reason = excluded.reason, tried_at = excluded.tried_at",

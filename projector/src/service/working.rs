@@ -53,6 +53,10 @@ impl Projector {
                 }
                 Err(StepError::Unembedded(renditions)) => self.unembedded.push(keys, renditions),
                 Err(error) => {
+                    if matches!(error, StepError::OtherEmbedder(_)) {
+                        // The log says it too, whether or not this works.
+                        let _ = self.note_pause(self.projections[keys[0].0].0.name, &error).await;
+                    }
                     if !matches!(error, StepError::Together) {
                         *conn = None;
                     }

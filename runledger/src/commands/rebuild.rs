@@ -71,7 +71,7 @@ impl Rebuild {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         // To be told in a sentence what is wrong with the database, if anything is.
         settings.connect(Role::Projector).await?;
-        let work = Work::of(self.projections()?, settings.database(Role::Projector)?);
+        let work = Work::of(self.projections()?, settings.database(Role::Projector)?).embeds_with(settings.embedder()?);
         if self.plan {
             print_plan(&work.plan(self.org).await?, self.json)?;
             return Ok(ExitCode::SUCCESS);
