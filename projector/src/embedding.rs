@@ -18,11 +18,13 @@ use sqlx::{PgConnection, query_scalar};
 
 use crate::projection::{Content, Embedded, FoldEvent, Projection};
 
+mod alike;
 mod cache;
 mod hashing;
 mod http;
 mod supplied;
 
+pub use alike::AlikeFrom;
 pub use cache::fill;
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};

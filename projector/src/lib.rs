@@ -6,7 +6,8 @@
 //! | [`organization`], [`app_user`], [`user_workflow_run`], [`user_workflow`], [`batch_job`] | the projections |
 //! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
 //! | [`field_requirement`] | … of what has to be known |
-//! | [`micro_state`] | … of screens as services saw them |
+//! | [`micro_state`], [`macro_state`], [`rcm_transition`] | … of screens as services saw them, of their kinds, and of what leads to what |
+//! | [`prediction`] | what comes next |
 //! | [`embedding`] | texts as numbers of which like texts have like ones |
 //! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |

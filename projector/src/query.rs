@@ -14,6 +14,7 @@ use uuid::Uuid;
 mod batch;
 mod catalogue;
 mod micro_state;
+mod prediction;
 mod requirement;
 mod workflow;
 
@@ -23,6 +24,7 @@ pub use micro_state::{
     MicroStateEmbeddings, MicroStateFilter, NEAREST_MAX, Nearness, micro_state_embeddings, micro_state_list,
     micro_state_models, micro_state_nearest, micro_state_show,
 };
+pub use prediction::{Level, NextState, micro_state_orgs, next_state_list};
 pub use requirement::{ChangeFilter, effective_requirement_list, requirement_change_list};
 pub use workflow::{workflow_list, workflow_show};
 

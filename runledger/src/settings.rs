@@ -9,7 +9,7 @@ use ledger::{
     connection::{Database, Outage, Role},
     nats,
 };
-use projector::embedding::{Embedder, Hashing, Http, HttpOptions, Supplied};
+use projector::embedding::{AlikeFrom, Embedder, Hashing, Http, HttpOptions, Supplied};
 use serde::Deserialize;
 use sqlx::PgConnection;
 
@@ -63,6 +63,9 @@ pub struct Flags {
         value_name = "TOKEN"
     )]
     embedder_token: Option<String>,
+    /// From which cosine similarity on screens are of one kind, from 0 to 1 [default: what suits the embedder]
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_ALIKE_FROM", value_name = "SIMILARITY")]
+    alike_from: Option<f32>,
     /// Settings file [default: runledger.toml, if it is there]
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -104,6 +107,7 @@ struct File {
     embedder_url: Option<String>,
     embedder_model: Option<String>,
     embedder_token: Option<String>,
+    alike_from: Option<f32>,
 }
 
 /// The settings of this invocation.
@@ -117,6 +121,7 @@ pub struct Settings {
     pub embedder_url: Option<String>,
     pub embedder_model: Option<String>,
     pub embedder_token: Option<String>,
+    pub alike_from: Option<f32>,
 }
 
 impl Settings {
@@ -132,6 +137,7 @@ impl Settings {
             embedder_url: flags.embedder_url.or(file.embedder_url),
             embedder_model: flags.embedder_model.or(file.embedder_model),
             embedder_token: flags.embedder_token.or(file.embedder_token),
+            alike_from: flags.alike_from.or(file.alike_from),
         })
     }
 
@@ -169,6 +175,17 @@ impl Settings {
 
     /// What makes embeddings.
     pub fn embedder(&self) -> anyhow::Result<Arc<dyn Embedder>> {
+        let embedder = self.embedder_alone()?;
+        match self.alike_from {
+            None => Ok(embedder),
+            Some(similarity) if (0.0..=1.0).contains(&similarity) => Ok(Arc::new(AlikeFrom { embedder, similarity })),
+            Some(similarity) => anyhow::bail!(
+                "{similarity} is no similarity: set RUNLEDGER_ALIKE_FROM, or pass --alike-from, from 0 to 1"
+            ),
+        }
+    }
+
+    fn embedder_alone(&self) -> anyhow::Result<Arc<dyn Embedder>> {
         Ok(match self.embedder {
             EmbedderKind::Hashing => Arc::new(Hashing),
             EmbedderKind::Supplied => Arc::new(Supplied),

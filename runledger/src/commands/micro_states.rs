@@ -14,9 +14,10 @@ use crate::{output, settings::Settings};
 
 mod list;
 mod nearest;
+mod predict;
 mod show;
 
-/// Look at screens that services saw: list, show, nearest
+/// Look at screens that services saw: list, show, nearest, predict
 #[derive(Args)]
 pub struct MicroStates {
     #[command(subcommand)]
@@ -28,6 +29,7 @@ enum Action {
     List(list::List),
     Show(show::Show),
     Nearest(nearest::Nearest),
+    Predict(predict::Predict),
 }
 
 impl MicroStates {
@@ -36,6 +38,7 @@ impl MicroStates {
             Action::List(list) => list.run(settings).await,
             Action::Show(show) => show.run(settings).await,
             Action::Nearest(nearest) => nearest.run(settings).await,
+            Action::Predict(predict) => predict.run(settings).await,
         }
     }
 }

@@ -24,6 +24,8 @@ use super::{
     workflow::Channel,
 };
 
+#[cfg(test)]
+mod learning;
 mod look;
 mod screen;
 mod way;

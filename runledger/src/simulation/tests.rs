@@ -18,7 +18,7 @@ fn all(simulation: &Simulation) -> Vec<Delivery> {
     simulation.deliveries().unwrap().collect::<anyhow::Result<_>>().unwrap()
 }
 
-fn admit(publication: &Publication) -> Result<events::Event, events::Refusal> {
+pub fn admit(publication: &Publication) -> Result<events::Event, events::Refusal> {
     let headers = publication.headers.iter().map(|(name, values)| {
         let (name, value): (&[u8], &[u8]) = (name.as_ref(), values[0].as_ref());
         (name, value)
