@@ -34,6 +34,7 @@ mod embed;
 mod error;
 mod lease;
 mod load;
+mod neighbours;
 mod plan;
 mod progress;
 mod swap;
@@ -41,6 +42,7 @@ mod tables;
 
 pub use compare::{ColumnDifference, Compared, Difference, Kind};
 pub use error::RebuildError;
+pub use neighbours::Neighbours;
 pub use plan::Plan;
 pub use progress::{Phase, Progress, Snapshot};
 use tables::Tables;
@@ -117,6 +119,8 @@ pub struct Rebuilt {
     pub paused_ms: Option<f64>,
     /// For how long its tables were locked, in milliseconds.
     pub locked_ms: Option<f64>,
+    /// How neighbours have moved, where screens are embedded by something else than before.
+    pub neighbours: Option<Neighbours>,
 }
 
 /// A projection whose tables are being made.
@@ -207,6 +211,7 @@ impl Rebuild {
         (report.events, report.load_ms) = (events, started.elapsed().as_millis() as u64);
         for place in 0..run.making.len() {
             let mut rebuilt = compare::compare(&run, place, &mut on_difference).await?;
+            rebuilt.neighbours = neighbours::compare(&run, &run.making[place]).await?;
             if !order.makes_no_successor() {
                 rebuilt = rebuilt.swapped(swap::swap(&run, lease, place).await?);
             }
@@ -278,6 +283,14 @@ impl Rebuild {
                     version: projection.version,
                 });
             }
+            let made_with = (projection.made_with)(&*self.embedder);
+            if order.only_org.is_some() && !serving.is_of(serving.version, &made_with) {
+                return Err(RebuildError::OneOrgOfAnotherEmbedder {
+                    projection: projection.name,
+                    serving: serving.embedder.unwrap_or_default(),
+                    wanted: made_with,
+                });
+            }
             if serving.version > projection.version {
                 return Err(RebuildError::OlderFold {
                     projection: projection.name,
@@ -286,10 +299,7 @@ impl Rebuild {
                     made_by: serving.made_by,
                 });
             }
-            if generations
-                .at(projection.name, MAKING)
-                .is_some_and(|left| !left.is_of(left.version, &(projection.made_with)(&*self.embedder)))
-            {
+            if generations.at(projection.name, MAKING).is_some_and(|left| !left.is_of(left.version, &made_with)) {
                 // A run with another embedder died.
                 lease::drop_tables(conn, projection.name).await?;
             }
@@ -355,6 +365,7 @@ impl Rebuilt {
             orgs_not_compared: 0,
             paused_ms: None,
             locked_ms: None,
+            neighbours: None,
         }
     }
 

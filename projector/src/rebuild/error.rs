@@ -50,6 +50,10 @@ pub enum RebuildError {
     )]
     OneOrgOfAnotherVersion { projection: &'static str, serving: i32, version: i32 },
     #[error(
+        "{projection} is served by rows made with {serving}, and this is set to {wanted}: one org alone cannot have another embedder; leave --org out"
+    )]
+    OneOrgOfAnotherEmbedder { projection: &'static str, serving: String, wanted: String },
+    #[error(
         "{projection} is served by version {serving} of its fold, and this runledger has the older version {version}; use runledger {made_by} or later"
     )]
     OlderFold { projection: &'static str, serving: i32, version: i32, made_by: String },
