@@ -14,6 +14,7 @@ mod demo;
 mod harness;
 mod hostile_inputs;
 mod importing;
+mod micro_states;
 mod outages;
 mod plans;
 mod projecting;
