@@ -9,6 +9,7 @@ mod as_of;
 mod import;
 pub mod latency;
 mod ledger;
+mod micro_states;
 mod queries;
 mod rebuild;
 mod verify;
@@ -66,6 +67,11 @@ const CASES: &[Case] = &[
         rows: &["page", "deep-page", "run", "context"],
         about: "questions of tenants, with a million runs of 20 orgs",
         run: |arena, results| Box::pin(queries::measure(arena, results)),
+    },
+    Case {
+        rows: &["nearest", "recall"],
+        about: "the screens nearest to one, with 100,000 screens of 20 orgs, and how many of them are found",
+        run: |arena, results| Box::pin(micro_states::measure(arena, results)),
     },
 ];
 

@@ -15,6 +15,7 @@ mod harness;
 mod hostile_inputs;
 mod importing;
 mod learning;
+mod micro_states;
 mod outages;
 mod plans;
 mod projecting;

@@ -62,7 +62,11 @@ pub async fn status(conn: &mut PgConnection) -> Result<Vec<ProjectionLag>, Statu
     let parked =
         query!(r#"SELECT projection, version, count(*) AS "parked!" FROM ledger.parked GROUP BY projection, version"#);
     let parked = parked.fetch_all(&mut *conn).await?;
-    let pauses = query!("SELECT projection, reason, since FROM ledger.projection_pause").fetch_all(&mut *conn).await?;
+    // A process that waits tries again and again; what is older was left by one that has ended.
+    let pauses = query!(
+        "SELECT projection, reason, since FROM ledger.projection_pause WHERE tried_at > now() - interval '5 minutes'"
+    );
+    let pauses = pauses.fetch_all(&mut *conn).await?;
     let mut lags = Vec::new();
     for (place, projection) in projections.iter().enumerate() {
         let behind: Vec<_> = behind.iter().filter(|behind| behind.projection == place).collect();

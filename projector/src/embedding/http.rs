@@ -218,3 +218,6 @@ impl Embedder for Http {
         self.ask_patiently(texts).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,8 @@ fn row_of(story: impl IntoIterator<Item = Told>) -> Row {
 
 #[test]
 fn a_row_is_the_latest_observation_as_a_whole_and_counts_all_of_them() {
-    let first = seen("10:00:00", "Search").with(r#""portal_type":"payer","ui":{"headings":["Find"]}"#);
+    let first = on("micro_state.observed", "10:00:00")
+        .data(r#"{"url":"/","title":"Search","portal_type":"payer","ui":{"headings":["Find"]}}"#);
     let row = row_of([first, seen("10:00:09", "Search again"), seen("10:00:04", "Between")]);
     assert_eq!(row.observed.title.as_str(), "Search again");
     assert_eq!((row.portal_type(), row.ui().as_str()), (None, "{}"));

@@ -18,5 +18,6 @@ FROM (
            observed_count, first_seen_at, last_seen_at, encode(content_hash, 'hex') AS content_hash, rendition, embedding_model,
            ui, screenshot, flags, created_at, updated_at
     FROM near JOIN micro_state ON org_id = near_org_id AND micro_state_id = near_id
-    ORDER BY distance, org_id, micro_state_id
+    -- The sum, because PostgreSQL takes what the index hands out for sorted, and it is not quite.
+    ORDER BY distance + 0, org_id, micro_state_id
 ) AS found
