@@ -159,6 +159,14 @@ async fn project(stack: &Stack, org_id: OrgId) {
     running.await.unwrap().unwrap();
 }
 
+/// An org whose events are appended by hand.
+async fn org(stack: &Stack) -> OrgId {
+    let org_id = OrgId::try_from(Uuid::new_v4()).unwrap();
+    sqlx::query("SELECT ledger.make_partition($1)").bind(org_id.uuid()).execute(stack.pool()).await.unwrap();
+    append(stack, &planted(org_id, "org.registered", org_id.uuid(), r#"{"name":"one"}"#)).await;
+    org_id
+}
+
 async fn see(stack: &Stack, org_id: OrgId, screen: u128, title: &str) {
     let data = json!({ "url": "https://portal.example/", "title": title, "ui": { "headings": [title] } });
     append(stack, &planted(org_id, "micro_state.observed", Uuid::from_u128(screen), &data.to_string())).await;
@@ -167,8 +175,7 @@ async fn see(stack: &Stack, org_id: OrgId, screen: u128, title: &str) {
 #[tokio::test]
 async fn a_projector_that_knows_nothing_goes_on_as_if_it_had_been_there_from_the_start() {
     let stack = idle_stack().await;
-    let org_id = OrgId::try_from(Uuid::new_v4()).unwrap();
-    append(&stack, &planted(org_id, "org.registered", org_id.uuid(), r#"{"name":"one"}"#)).await;
+    let org_id = org(&stack).await;
     see(&stack, org_id, 1, "Search for a member by name").await;
     see(&stack, org_id, 2, "Sign in to the portal").await;
     project(&stack, org_id).await;
@@ -202,8 +209,7 @@ async fn a_projector_that_knows_nothing_goes_on_as_if_it_had_been_there_from_the
 #[tokio::test]
 async fn another_threshold_makes_other_kinds_by_a_rebuild_and_nobody_mixes_the_two() {
     let stack = idle_stack().await;
-    let org_id = OrgId::try_from(Uuid::new_v4()).unwrap();
-    append(&stack, &planted(org_id, "org.registered", org_id.uuid(), r#"{"name":"one"}"#)).await;
+    let org_id = org(&stack).await;
     see(&stack, org_id, 1, "Search for a member by name").await;
     see(&stack, org_id, 2, "Search for a member by names").await;
     project(&stack, org_id).await;

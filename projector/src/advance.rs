@@ -189,6 +189,8 @@ struct Done<P> {
     folded: Vec<Folded<P>>,
     /// How the step ends for orgs that do not move.
     others: Vec<Stepped>,
+    /// Whose tables.
+    generation: Option<i32>,
 }
 
 /// An org's part of what is to be committed.
@@ -252,6 +254,8 @@ impl<P: Projection> Folder<P> {
                 nothing?
             }
         };
+        // Not before the commit: a step that lacks an embedding is rolled back, and what it has noted with it.
+        lock(&self.settled).extend(done.generation);
         let mut steps = done.others;
         for folded in done.folded {
             folded.report(started);
@@ -315,7 +319,6 @@ impl<P: Projection> Folder<P> {
         if !lock(&self.settled).contains(&generation) {
             let made_with = P::made_with(&*self.embedder);
             embedding::settle::<StepError>(tx, P::NAME, generation, &made_with).await?;
-            lock(&self.settled).insert(generation);
         }
         Ok(())
     }
@@ -368,7 +371,7 @@ impl<P: Projection> Folder<P> {
             let moved: Vec<_> = folded.iter().map(|folded| (folded.org_id, folded.through)).collect();
             checkpoint::advance(tx, Self::VERSION, turn.generation, &moved).await?;
         }
-        Ok(Done { folded, others })
+        Ok(Done { folded, others, generation: turns.first().map(|turn| turn.generation) })
     }
 
     /// PostgreSQL refused the rows of the only org of this step.
@@ -388,7 +391,7 @@ impl<P> Done<P> {
     /// Nothing for these orgs.
     fn nothing(turns: &[Turn], step: Step) -> Self {
         let others = turns.first().map(|turn| Stepped::still(turn.org_id, step));
-        Self { folded: Vec::new(), others: others.into_iter().collect() }
+        Self { folded: Vec::new(), others: others.into_iter().collect(), generation: None }
     }
 }
 

@@ -22,7 +22,7 @@ async fn the_example_of_the_page_comes_out_as_it_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     let example = blocks().into_iter().find(|(language, _)| *language == "json").unwrap().1;
     std::fs::write(directory.path().join("walk.ndjson"), example).unwrap();
-    let (mut compared, mut printed) = (0, String::new());
+    let (mut shown, mut printed, mut last) = (Vec::new(), Vec::new(), String::new());
     for (language, text) in blocks() {
         match language {
             "sh" => {
@@ -30,16 +30,17 @@ async fn the_example_of_the_page_comes_out_as_it_is_shown() {
                 let mut command = runledger(&stack, []);
                 let output = command.args(arguments.split(' ')).current_dir(directory.path()).output().await.unwrap();
                 assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
-                printed = String::from_utf8(output.stdout).unwrap();
+                last = String::from_utf8(output.stdout).unwrap();
                 projected(&stack, ORG_ID.parse::<OrgId>().unwrap(), example.lines().count() as i64).await;
             }
             "" => {
                 let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-                assert_eq!(trimmed(text), trimmed(&printed), "the page shows something else");
-                compared += 1;
+                shown.push(trimmed(text));
+                printed.push(trimmed(&last));
             }
             _ => {}
         }
     }
-    assert_eq!(compared, 2);
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown, printed, "the page shows something else");
 }
