@@ -9,6 +9,7 @@ mod as_of;
 mod import;
 pub mod latency;
 mod ledger;
+mod micro_states;
 mod queries;
 mod rebuild;
 mod requirements;
@@ -72,6 +73,11 @@ const CASES: &[Case] = &[
         rows: &["requirements"],
         about: "what has to be known for an org, a payer and a kind of task, with rules of 500 orgs and 200 payers",
         run: |arena, results| Box::pin(requirements::measure(arena, results)),
+    },
+    Case {
+        rows: &["nearest", "recall"],
+        about: "the screens nearest to one, with 100,000 screens of 20 orgs, and how many of them are found",
+        run: |arena, results| Box::pin(micro_states::measure(arena, results)),
     },
 ];
 

@@ -155,6 +155,10 @@ catalogue! {
     BatchRowCompleted = "batch_row.completed" 1
     BatchRowFailed = "batch_row.failed" 1
     BatchRowSkipped = "batch_row.skipped" 1
+    MicroStateObserved = "micro_state.observed" 1
+    MicroStateLabelled = "micro_state.labelled" 1
+    MacroStateDefined = "macro_state.defined" 1
+    UiTransitionObserved = "ui_transition.observed" 1
 }
 
 /// The event type of this name, unless the catalogue does not have it.
@@ -170,8 +174,8 @@ pub fn family(event_type: &str) -> &str {
 /// The payload of an event of this type and version, as the newest version has it.
 ///
 /// # Errors
-/// `unknown_type`, `unknown_version`, `invalid_event`, `invalid_id` and `number_out_of_range`; the
-/// reason names the JSON path.
+/// `unknown_type`, `unknown_version`, `invalid_event`, `invalid_id`, `number_out_of_range` and
+/// `invalid_embedding`; the reason names the JSON path.
 pub fn decode(event_type: &str, version: i16, data: &str) -> Result<Payload, Refusal> {
     if version < 1 {
         return Err(Refusal::new(Code::InvalidEvent, format!("there is no version {version}; versions count from 1")));

@@ -143,6 +143,10 @@ ids! {
     BatchId
     /// A row of a batch. Unique within its batch only.
     RowId
+    /// A screen as a service saw it.
+    MicroStateId
+    /// Screens that are one and the same to a service.
+    MacroStateId
 }
 
 /// The org whose data everyone may read. It is registered by the system.
@@ -212,6 +216,25 @@ impl PayerId {
     /// The subject of what this payer wants to know.
     pub const fn subject(self) -> SubjectId {
         SubjectId(self.0)
+    }
+}
+
+impl MicroStateId {
+    /// The screen that a micro_state event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
+    }
+
+    /// The subject of this screen's events.
+    pub const fn subject(self) -> SubjectId {
+        SubjectId(self.0)
+    }
+}
+
+impl MacroStateId {
+    /// The kind of screen that a macro_state event with this subject is about.
+    pub const fn of_subject(subject: SubjectId) -> Self {
+        Self(subject.0)
     }
 }
 

@@ -35,6 +35,8 @@ codes! {
     NumberOutOfRange = "number_out_of_range"
     /// A missing or wrong attribute or field.
     InvalidEvent = "invalid_event"
+    /// An embedding with a wrong number of dimensions, with what is no finite number, or all zeros.
+    InvalidEmbedding = "invalid_embedding"
     /// A type that this version does not know and that is not `custom.`.
     UnknownType = "unknown_type"
     /// A schema version that this version does not know.

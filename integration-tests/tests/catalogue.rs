@@ -14,13 +14,18 @@ use crate::harness::{
 
 mod secrets;
 
-/// Publishes an event for each of the catalogue's tables, and a policy on a requirement; so many.
+/// Publishes an event for each of the catalogue's tables, a screen, and a policy on a requirement; so many.
 pub async fn publish_one_of_each(stack: &Stack, org_id: OrgId) -> i64 {
     let mut events = vec![
         ("portal_type.defined", Uuid::new_v4(), json!({ "name": "portal" })),
         ("endpoint.registered", Uuid::new_v4(), json!({ "name": "endpoint" })),
         ("task_type.defined", Uuid::new_v4(), json!({ "domain": "claim", "action": "submit", "display_name": "task" })),
         ("task_signature.recorded", Uuid::new_v4(), json!({ "source": "ai" })),
+        (
+            "micro_state.observed",
+            Uuid::new_v4(),
+            json!({ "url": "https://portal.example/", "title": "Sign in", "ui": {} }),
+        ),
         (
             "org_policy.set",
             org_id.uuid(),
@@ -30,6 +35,8 @@ pub async fn publish_one_of_each(stack: &Stack, org_id: OrgId) -> i64 {
     events.extend(events::payload::LookupTable::ALL.iter().map(|table| {
         ("lookup.value_added", org_id.uuid(), json!({ "lookup": table, "code": "own", "label": "Our own" }))
     }));
+    let moved = json!({ "from": Uuid::new_v4(), "action": "wait", "to": Uuid::new_v4() });
+    events.push(("ui_transition.observed", Uuid::new_v4(), moved));
     for (event_type, subject, data) in &events {
         Sent::valid(org_id, event_type, *subject, data.clone()).publish(stack).await;
     }

@@ -14,6 +14,8 @@ mod demo;
 mod harness;
 mod hostile_inputs;
 mod importing;
+mod learning;
+mod micro_states;
 mod outages;
 mod plans;
 mod projecting;

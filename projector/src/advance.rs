@@ -11,7 +11,7 @@ mod turn;
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -31,6 +31,7 @@ use crate::{
     batch::{Batch, FoldError, Output},
     cache::StateCache,
     checkpoint::{self, Claim, Version},
+    embedding::{self, Embedder, EmbedderError, Rendition},
     generation::{PAUSE, Target},
     parked::{self, Parked},
     passing::Stretch,
@@ -121,6 +122,15 @@ pub enum StepError {
     /// One of several orgs is in trouble. Each is to make its step by itself.
     #[error("the orgs cannot make this step together")]
     Together,
+    /// These texts are to be embedded first: see [`embedding::fill`].
+    #[error("{} texts are to be embedded first", .0.len())]
+    Unembedded(Vec<Rendition>),
+    /// They could not be embedded.
+    #[error(transparent)]
+    Embedder(#[from] EmbedderError),
+    /// Whoever made the tables had another embedder.
+    #[error(transparent)]
+    OtherEmbedder(#[from] embedding::OtherEmbedder),
     /// Even the row without the event that PostgreSQL refused is refused.
     #[error("PostgreSQL refuses the rows of the event at seq {seq}, also without that event: {error}")]
     Refused {
@@ -134,7 +144,12 @@ pub enum StepError {
 impl StepError {
     /// Whether PostgreSQL is away, shutting down or starting.
     pub fn is_outage(&self) -> bool {
-        let (Self::Database(error) | Self::Read(ReadError::Database(error))) = self else { return false };
+        let (Self::Database(error)
+        | Self::Read(ReadError::Database(error))
+        | Self::Embedder(EmbedderError::Database(error))) = self
+        else {
+            return false;
+        };
         let Some(error) = error.as_database_error() else { return true };
         error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
     }
@@ -159,6 +174,9 @@ pub trait Advance: Send + Sync {
 /// A projection at work: its cached states and what it has learnt about batches.
 pub struct Folder<P> {
     target: Target,
+    embedder: Arc<dyn Embedder>,
+    /// The generations that are known to hold embeddings of this embedder.
+    settled: Mutex<HashSet<i32>>,
     cache: StateCache<P>,
     /// Orgs whose checkpoint is known to exist.
     known: Mutex<HashSet<OrgId>>,
@@ -171,6 +189,8 @@ struct Done<P> {
     folded: Vec<Folded<P>>,
     /// How the step ends for orgs that do not move.
     others: Vec<Stepped>,
+    /// Whose tables.
+    generation: Option<i32>,
 }
 
 /// An org's part of what is to be committed.
@@ -205,8 +225,10 @@ impl<P: Projection> Folder<P> {
     const VERSION: Version = Version::of::<P>();
 
     /// A projection at work on these tables, whose cache takes about so many bytes.
-    pub fn new(target: Target, cache_bytes_max: usize) -> Self {
-        Self { target, cache: StateCache::new(cache_bytes_max), known: Mutex::default(), trials: Trials::default() }
+    pub fn new(target: Target, cache_bytes_max: usize, embedder: Arc<dyn Embedder>) -> Self {
+        let cache = StateCache::new(cache_bytes_max);
+        let (settled, known, trials) = (Mutex::default(), Mutex::default(), Trials::default());
+        Self { target, embedder, settled, cache, known, trials }
     }
 
     async fn step(
@@ -232,6 +254,8 @@ impl<P: Projection> Folder<P> {
                 nothing?
             }
         };
+        // Not before the commit: a step that lacks an embedding is rolled back, and what it has noted with it.
+        lock(&self.settled).extend(done.generation);
         let mut steps = done.others;
         for folded in done.folded {
             folded.report(started);
@@ -266,6 +290,9 @@ impl<P: Projection> Folder<P> {
                 others.push(Stepped::still(org_id, Step::Left));
                 continue;
             }
+            if P::EMBEDS {
+                self.settle(tx, claim.generation).await?;
+            }
             self.cache.begin(org_id, claim.generation, claim.seq);
             let turn = self.read(tx, org_id, claim, limit, room).await?;
             room.events_max -= turn.page.events.len() as i64;
@@ -278,12 +305,22 @@ impl<P: Projection> Folder<P> {
             }
             Err(FoldError::Refused(error)) => self.refused(&turns, error)?,
             Err(FoldError::Unknown { seq, refusal }) => Done::nothing(&turns, Step::Stopped { seq, refusal }),
+            Err(FoldError::Unembedded(renditions)) => return Err(StepError::Unembedded(renditions)),
             Err(FoldError::Read(error)) => return Err(error.into()),
             Err(FoldError::Database(error)) => return Err(error.into()),
             Ok(done) => done,
         };
         done.others.extend(others);
         Ok(done)
+    }
+
+    /// Makes sure that the tables hold embeddings of this embedder and of no other.
+    async fn settle(&self, tx: &mut PgConnection, generation: i32) -> Result<(), StepError> {
+        if !lock(&self.settled).contains(&generation) {
+            let made_with = P::made_with(&*self.embedder);
+            embedding::settle::<StepError>(tx, P::NAME, generation, &made_with).await?;
+        }
+        Ok(())
     }
 
     /// Reads what comes next in an org.
@@ -313,7 +350,7 @@ impl<P: Projection> Folder<P> {
     /// Folds what was read, writes rows and checkpoints.
     async fn fold(&self, tx: &mut PgConnection, turns: &[Turn], lookups: &Lookups) -> Result<Done<P>, FoldError> {
         let (mut folded, mut others) = (Vec::new(), Vec::new());
-        let mut output = Output::default();
+        let mut output = Output::new(self.embedder.clone());
         for turn in turns {
             let Turn { org_id, generation, after, .. } = *turn;
             let reading = Reading::of::<P>(turn);
@@ -334,7 +371,7 @@ impl<P: Projection> Folder<P> {
             let moved: Vec<_> = folded.iter().map(|folded| (folded.org_id, folded.through)).collect();
             checkpoint::advance(tx, Self::VERSION, turn.generation, &moved).await?;
         }
-        Ok(Done { folded, others })
+        Ok(Done { folded, others, generation: turns.first().map(|turn| turn.generation) })
     }
 
     /// PostgreSQL refused the rows of the only org of this step.
@@ -354,7 +391,7 @@ impl<P> Done<P> {
     /// Nothing for these orgs.
     fn nothing(turns: &[Turn], step: Step) -> Self {
         let others = turns.first().map(|turn| Stepped::still(turn.org_id, step));
-        Self { folded: Vec::new(), others: others.into_iter().collect() }
+        Self { folded: Vec::new(), others: others.into_iter().collect(), generation: None }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     pin::pin,
+    sync::Arc,
 };
 
 use events::{
@@ -14,13 +15,14 @@ use events::{
     id::{OrgId, Seq, SubjectId},
 };
 use futures::{Stream, StreamExt};
-use ledger::read::{self, ReadError};
+use ledger::read::{self, Limit, ReadError};
 use sqlx::PgConnection;
 
 use crate::{
     advance::refuses_rows,
     cache::StateCache,
     checkpoint::Version,
+    embedding::{self, Embedder, Lack, Rendition},
     generation::Target,
     parked,
     projection::{FoldEvent, Lookups, Projection, Subject},
@@ -28,6 +30,8 @@ use crate::{
 
 /// Rows on their way into the tables take about so many bytes at most, those of one subject aside.
 const ROWS_BYTES_MAX: usize = 16 << 20;
+/// So much is read at a time where a whole org is folded anew.
+const PAGE: Limit = Limit { events_max: 2_000, bytes_max: 4 << 20 };
 
 /// Why a batch was not folded.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub enum FoldError {
     Database(sqlx::Error),
     /// PostgreSQL refuses the rows for what is in them.
     Refused(sqlx::Error),
+    /// Rows need embeddings of these texts, and there are none yet.
+    Unembedded(Vec<Rendition>),
     /// A newer projector has folded an event that this one does not know.
     Unknown {
         /// Which event.
@@ -53,28 +59,39 @@ impl From<sqlx::Error> for FoldError {
     }
 }
 
+impl From<Lack> for FoldError {
+    fn from(lack: Lack) -> Self {
+        match lack {
+            Lack::Renditions(renditions) => Self::Unembedded(renditions),
+            Lack::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 /// Events of several subjects, in the order in which the ledger gives subjects out.
 type BySubject<'a> = BTreeMap<SubjectId, Vec<FoldEvent<'a>>>;
 
 /// What comes out of the batches of a step, one an org.
 pub struct Output<P: Projection> {
+    embedder: Arc<dyn Embedder>,
     rows: P::Rows,
     rows_bytes: usize,
     /// Of the states that are to be cached after the commit.
     states_weight: usize,
 }
 
-impl<P: Projection> Default for Output<P> {
-    fn default() -> Self {
-        Self { rows: P::Rows::default(), rows_bytes: 0, states_weight: 0 }
-    }
-}
-
 impl<P: Projection> Output<P> {
+    /// Nothing yet; embeddings are those of this embedder.
+    pub fn new(embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder, rows: P::Rows::default(), rows_bytes: 0, states_weight: 0 }
+    }
+
     /// Writes the rows that are not in the tables yet.
     pub async fn write(&mut self, conn: &mut PgConnection) -> Result<(), FoldError> {
         self.rows_bytes = 0;
-        P::write(&std::mem::take(&mut self.rows), conn)
+        let mut rows = std::mem::take(&mut self.rows);
+        embedding::complete::<P>(&mut rows, &*self.embedder, conn).await?;
+        P::write(&rows, conn)
             .await
             .map_err(|error| if refuses_rows(&error) { FoldError::Refused(error) } else { FoldError::Database(error) })
     }
@@ -119,9 +136,16 @@ impl<'a, P: Projection> Batch<'a, P> {
         conn: &mut PgConnection,
         events: impl IntoIterator<Item = (&'a RecordedEvent, FoldEvent<'a>)>,
     ) -> Result<(), FoldError> {
+        let mut events: Vec<_> = events.into_iter().collect();
+        if P::IN_ORDER {
+            // Before the state is taken out of the cache: where an embedding is missing, it stays there.
+            let events = events.iter_mut().map(|(_, event)| event);
+            embedding::attach::<P>(events, &*self.output.embedder, conn).await?;
+        }
         let mut subjects = BySubject::new();
         for (recorded, event) in events {
-            subjects.entry(recorded.event.subject_id).or_default().push(event);
+            let subject_id = if P::IN_ORDER { self.org_id.subject() } else { recorded.event.subject_id };
+            subjects.entry(subject_id).or_default().push(event);
         }
         let mut missing = BySubject::new();
         for (subject_id, events) in subjects {
@@ -150,7 +174,7 @@ impl<'a, P: Projection> Batch<'a, P> {
 
     /// Folds subjects that begin with this batch: most of those that are not cached.
     async fn fold_new(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
-        if missing.is_empty() {
+        if missing.is_empty() || P::IN_ORDER {
             return Ok(());
         }
         let subjects: Vec<_> = missing.keys().copied().collect();
@@ -164,11 +188,40 @@ impl<'a, P: Projection> Batch<'a, P> {
 
     /// Folds subjects that are not cached, from their first event on, until there are rows enough.
     async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
+        if P::IN_ORDER {
+            return self.fold_org(conn, missing).await;
+        }
         let subjects: Vec<_> = missing.keys().copied().collect();
         let parked =
             parked::seqs(conn, Version::of::<P>(), Target::Generation(self.generation), self.org_id, &subjects).await?;
         let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
         self.fold_stream(prior, &parked, missing).await
+    }
+
+    /// Folds the org, which is not cached, from its first event on.
+    async fn fold_org(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
+        let Some((subject_id, events)) = missing.pop_first() else { return Ok(()) };
+        let target = Target::Generation(self.generation);
+        let parked = parked::seqs_of_org(conn, Version::of::<P>(), target, self.org_id).await?;
+        let (mut state, mut after) = (P::default(), Seq::ZERO);
+        while after < self.after {
+            let page =
+                read::events_after(conn, self.org_id, after, P::FAMILIES, PAGE).await.map_err(FoldError::Read)?;
+            let mut prior = Vec::with_capacity(page.events.len());
+            for recorded in page.events.iter().filter(|recorded| recorded.seq <= self.after) {
+                let event = reread::<P>(recorded, &parked);
+                prior.push(event.map_err(|refusal| FoldError::Unknown { seq: recorded.seq, refusal })?);
+            }
+            embedding::attach::<P>(&mut prior, &*self.output.embedder, conn).await?;
+            prior.into_iter().for_each(|event| state.apply(event));
+            if page.through <= after {
+                break;
+            }
+            after = page.through;
+        }
+        state.forget_changes();
+        self.finish(subject_id, state, events);
+        Ok(())
     }
 
     /// `prior` are events that are in the tables already, ordered by subject.
@@ -201,7 +254,7 @@ impl<'a, P: Projection> Batch<'a, P> {
             state.apply(event);
         }
         let subject = Subject { org_id: self.org_id, subject_id };
-        let Output { rows, rows_bytes, states_weight } = &mut *self.output;
+        let Output { rows, rows_bytes, states_weight, .. } = &mut *self.output;
         *rows_bytes += state.take_rows(subject, self.lookups, rows);
         let weight = state.weight();
         if *states_weight == 0 || *states_weight + weight <= self.cache.weight_max() {

@@ -3,10 +3,11 @@
 
 use std::mem::take;
 
-use events::{RecordedEvent, Refusal, catalogue::family};
+use events::{RecordedEvent, Refusal, catalogue::family, id::Seq};
 
 use crate::{
     copy::Copy,
+    embedding::{Embeddings, Rendition},
     parked::Parked,
     projection::{Content, FoldEvent, Lookups, Projection, Subject},
 };
@@ -22,15 +23,30 @@ pub trait Bulk: Send {
     /// Takes an event into account that the projection's fold could not take when it came.
     fn apply_parked(&mut self, recorded: &RecordedEvent);
 
+    /// Reads a page of events for a projection that folds them in their order; each with the text that it wants embedded.
+    ///
+    /// # Errors
+    /// When only a newer version can fold one of them.
+    fn read<'e>(&self, events: &'e [RecordedEvent]) -> Result<Vec<InOrder<'e>>, (Seq, Refusal)>;
+
+    /// Takes an event that was read into account.
+    fn apply_read(&mut self, recorded: &RecordedEvent, event: FoldEvent<'_>);
+
     /// The subject has no more events: its rows wait to be loaded.
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups);
 
     /// About how many bytes the waiting rows take.
     fn waiting_bytes(&self) -> usize;
 
-    /// Takes the waiting rows, and events that could not be folded.
-    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>);
+    /// The texts whose embeddings the waiting rows hold.
+    fn renditions(&self) -> Vec<Rendition>;
+
+    /// Takes the waiting rows, with these embeddings, and events that could not be folded.
+    fn take(&mut self, embeddings: &Embeddings<'_>) -> (Vec<Copy>, Vec<Parked>);
 }
+
+/// An event in its order, as the projection sees it, and the text that it wants embedded.
+pub type InOrder<'e> = (&'e RecordedEvent, FoldEvent<'e>, Option<Rendition>);
 
 /// A projection that folds whole subjects.
 pub struct Subjects<P: Projection> {
@@ -52,12 +68,25 @@ impl<P: Projection> Bulk for Subjects<P> {
             return Ok(());
         }
         let event = FoldEvent::read::<P>(recorded)?;
+        self.apply_read(recorded, event);
+        Ok(())
+    }
+
+    fn read<'e>(&self, events: &'e [RecordedEvent]) -> Result<Vec<InOrder<'e>>, (Seq, Refusal)> {
+        let read = events.iter().map(|recorded| {
+            let event = FoldEvent::read::<P>(recorded).map_err(|refusal| (recorded.seq, refusal))?;
+            let wanted = P::wants(&event);
+            Ok((recorded, event, wanted))
+        });
+        read.collect()
+    }
+
+    fn apply_read(&mut self, recorded: &RecordedEvent, event: FoldEvent<'_>) {
         if let Content::Unfoldable(reason) = &event.content {
             let (subject_id, seq) = (recorded.event.subject_id, recorded.seq);
             self.parked.push(Parked { subject_id, seq, reason: reason.clone() });
         }
         self.state.get_or_insert_default().apply(event);
-        Ok(())
     }
 
     fn apply_parked(&mut self, recorded: &RecordedEvent) {
@@ -75,8 +104,14 @@ impl<P: Projection> Bulk for Subjects<P> {
         self.rows_bytes
     }
 
-    fn take(&mut self) -> (Vec<Copy>, Vec<Parked>) {
+    fn renditions(&self) -> Vec<Rendition> {
+        P::renditions(&self.rows).into_iter().cloned().collect()
+    }
+
+    fn take(&mut self, embeddings: &Embeddings<'_>) -> (Vec<Copy>, Vec<Parked>) {
         self.rows_bytes = 0;
-        (P::copy(&take(&mut self.rows)), take(&mut self.parked))
+        let mut rows = take(&mut self.rows);
+        P::embed(&mut rows, embeddings);
+        (P::copy(&rows), take(&mut self.parked))
     }
 }

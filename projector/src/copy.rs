@@ -2,6 +2,7 @@
 //! row-level security yet. Format: PostgreSQL's documentation of COPY, "Binary Format".
 
 use chrono::{DateTime, Utc};
+use half::f16;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -98,6 +99,20 @@ impl Value<'_> {
     /// A `timestamptz`.
     pub fn timestamptz(&mut self, value: impl Into<Option<DateTime<Utc>>>) {
         self.bigint(value.into().map(|time| time.timestamp_micros() - EPOCH_US));
+    }
+
+    /// A `bytea`.
+    pub fn bytea<'b>(&mut self, value: impl Into<Option<&'b [u8; 32]>>) {
+        self.bytes(value.into().map(<[u8; 32]>::as_slice));
+    }
+
+    /// A `halfvec`: its dimensions, two bytes of nothing, and its numbers in 16 bits.
+    pub fn halfvec<'v>(&mut self, value: impl Into<Option<&'v [f32]>>) {
+        let bytes = value.into().map(|numbers| {
+            let numbers = numbers.iter().map(|number| f16::from_f32(*number).to_bits());
+            [numbers.len() as u16, 0].into_iter().chain(numbers).flat_map(u16::to_be_bytes).collect::<Vec<_>>()
+        });
+        self.bytes(bytes.as_deref());
     }
 
     /// A `text[]`.

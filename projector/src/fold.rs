@@ -17,6 +17,7 @@ mod stamp;
 
 pub use greatest::{Greatest, Latest};
 pub use keyed::Keyed;
+pub(crate) use lifecycle::PLAUSIBLE_SINCE;
 pub use lifecycle::{Lifecycle, Outcome, Status};
 pub use list::{LIST_BYTES_MAX, LIST_ELEMENTS_MAX, List};
 pub use numbers::Numbers;

@@ -30,6 +30,8 @@ pub struct Generation {
     pub place: String,
     /// The version of runledger that has this fold.
     pub made_by: String,
+    /// Whose embeddings the tables hold, if they hold any.
+    pub embedder: Option<String>,
 }
 
 /// Notes that the tables of the projections' migrations are theirs, where nothing is known of them yet.
@@ -51,10 +53,17 @@ pub async fn begin(conn: &mut PgConnection, projections: &[Registration]) -> Res
 pub async fn all(conn: &mut PgConnection) -> Result<Vec<Generation>, sqlx::Error> {
     query_as!(
         Generation,
-        "SELECT projection, generation, version, place, made_by FROM ledger.generation ORDER BY projection, generation"
+        "SELECT projection, generation, version, place, made_by, embedder FROM ledger.generation ORDER BY projection, generation"
     )
     .fetch_all(conn)
     .await
+}
+
+impl Generation {
+    /// Whether a fold of this version with this embedder may write the tables.
+    pub fn is_of(&self, version: i32, embedder: &str) -> bool {
+        self.version == version && self.embedder.as_deref().is_none_or(|its| its == embedder)
+    }
 }
 
 /// Generations, to be asked what is whose.

@@ -6,6 +6,9 @@
 //! | [`organization`], [`app_user`], [`user_workflow_run`], [`user_workflow`], [`batch_job`] | the projections |
 //! | [`lookup`], [`portal_type`], [`integration_endpoint`], [`task_type`], [`task_signature`] | … of the catalogue |
 //! | [`field_requirement`] | … of what has to be known |
+//! | [`micro_state`], [`macro_state`], [`rcm_transition`] | … of screens as services saw them, of their kinds, and of what leads to what |
+//! | [`prediction`] | what comes next |
+//! | [`embedding`] | texts as numbers of which like texts have like ones |
 //! | [`entity`] | what most of them are: attributes, of which the latest event decides |
 //! | [`fold`] | what folds are made of |
 //! | `service`, `queue`, `appended`, `passing` | the service: who is woken when, and tried again, or passed by |
@@ -28,6 +31,7 @@ mod bulk;
 mod cache;
 mod checkpoint;
 pub mod copy;
+pub mod embedding;
 pub mod entity;
 pub mod field_requirement;
 pub mod fold;
@@ -35,13 +39,17 @@ mod generation;
 pub mod history;
 pub mod integration_endpoint;
 pub mod lookup;
+pub mod macro_state;
+pub mod micro_state;
 pub mod organization;
 mod parked;
 mod passing;
 pub mod portal_type;
+pub mod prediction;
 pub mod projection;
 pub mod query;
 mod queue;
+pub mod rcm_transition;
 pub mod rebuild;
 mod registry;
 mod service;

@@ -68,3 +68,22 @@ pub async fn seqs(
     );
     Ok(seqs.fetch_all(conn).await?.into_iter().collect())
 }
+
+/// Which events of the org are parked.
+pub async fn seqs_of_org(
+    conn: &mut PgConnection,
+    of: Version,
+    target: Target,
+    org_id: OrgId,
+) -> Result<HashSet<Seq>, sqlx::Error> {
+    let seqs = query_scalar!(
+        r#"SELECT seq AS "seq: Seq" FROM ledger.parked
+           WHERE projection = $1 AND org_id = $3 AND generation = coalesce($4,
+               (SELECT generation FROM ledger.kept_generation WHERE projection = $1 AND version = $2))"#,
+        of.projection,
+        of.version,
+        org_id as OrgId,
+        target.generation()
+    );
+    Ok(seqs.fetch_all(conn).await?.into_iter().collect())
+}

@@ -18,7 +18,11 @@ use events::{
 use serde::Deserialize;
 use sqlx::PgConnection;
 
-use crate::{copy::Copy, fold::Stamp};
+use crate::{
+    copy::Copy,
+    embedding::{ContentHash, Embedder, Embeddings, Rendition, TextEmbedding},
+    fold::Stamp,
+};
 
 /// A projection. Its values are the working states of the fold, one for each subject.
 pub trait Projection: Default + Send + 'static {
@@ -33,8 +37,24 @@ pub trait Projection: Default + Send + 'static {
     /// The families of events to read; all when there are none. Whole families, so that a type which only
     /// a newer version knows is met and not passed over.
     const FAMILIES: &'static [&'static str];
+    /// Whether its rows hold embeddings.
+    const EMBEDS: bool = false;
+    /// Whether a state is of a whole org, whose events it folds in the order of their seq: then that order matters, each
+    /// event comes once, and the subject of the state is the org.
+    const IN_ORDER: bool = false;
     /// The rows of a batch on their way into the tables.
     type Rows: Default + Send + Sync;
+
+    /// What the tables are made with, if they hold embeddings or are made of them: tables that are made with something
+    /// else are others.
+    fn made_with(embedder: &dyn Embedder) -> String {
+        embedder.model().to_owned()
+    }
+
+    /// The text whose embedding the fold needs to take the event into account. Asked where it is [`IN_ORDER`](Self::IN_ORDER).
+    fn wants(_: &FoldEvent<'_>) -> Option<Rendition> {
+        None
+    }
 
     /// Takes an event into account.
     fn apply(&mut self, event: FoldEvent<'_>);
@@ -47,6 +67,14 @@ pub trait Projection: Default + Send + 'static {
 
     /// About how many bytes of memory the state takes. Asked often, so it must not walk the state.
     fn weight(&self) -> usize;
+
+    /// The texts whose embeddings the rows hold.
+    fn renditions(_: &Self::Rows) -> Vec<&Rendition> {
+        Vec::new()
+    }
+
+    /// Puts the embeddings of these texts into the rows.
+    fn embed(_: &mut Self::Rows, _: &Embeddings<'_>) {}
 
     /// The rows as COPY takes them, table after table, for a rebuild.
     fn copy(rows: &Self::Rows) -> Vec<Copy>;
@@ -70,6 +98,8 @@ pub struct Subject {
 pub struct FoldEvent<'a> {
     /// When it happened, and its id.
     pub stamp: Stamp,
+    /// What it is about.
+    pub subject_id: SubjectId,
     /// Who sent it.
     pub source: &'a str,
     /// The emitter's own count of what it has sent about the subject.
@@ -80,6 +110,19 @@ pub struct FoldEvent<'a> {
     pub data: &'a str,
     /// What it says.
     pub content: Content,
+    /// The embedding that the projection [wants](Projection::wants).
+    pub embedded: Option<Embedded>,
+}
+
+/// The text of an event, embedded.
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    /// What the text is known by.
+    pub hash: ContentHash,
+    /// Its embedding; none where services bring them, and this one has brought none.
+    pub numbers: Option<TextEmbedding>,
+    /// From which similarity on texts are of one kind.
+    pub alike_from: f32,
 }
 
 /// What an event says to a projection.
@@ -113,11 +156,13 @@ impl<'a> FoldEvent<'a> {
         let event = &recorded.event;
         Self {
             stamp: Stamp { time: event.occurred_at, event_id: event.event_id },
+            subject_id: event.subject_id,
             source: &event.source,
             sequence: event.extensions.as_deref().and_then(sequence),
             event_type: &event.event_type,
             data: &event.data,
             content: Content::Elsewhere,
+            embedded: None,
         }
     }
 }

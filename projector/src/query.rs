@@ -15,11 +15,18 @@ use uuid::Uuid;
 
 mod batch;
 mod catalogue;
+mod micro_state;
+mod prediction;
 mod requirement;
 mod workflow;
 
 pub use batch::{BatchPlace, batch_list, batch_show};
 pub use catalogue::{CatalogueKind, catalogue_list};
+pub use micro_state::{
+    MicroStateEmbeddings, MicroStateFilter, NEAREST_MAX, Nearness, micro_state_embeddings, micro_state_list,
+    micro_state_models, micro_state_nearest, micro_state_show,
+};
+pub use prediction::{Level, NextState, micro_state_orgs, next_state_list};
 pub use requirement::{
     ChangeFilter, ChangePlace, effective_requirement_list, recalled_requirement_list, requirement_change_list,
 };

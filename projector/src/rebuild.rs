@@ -1,11 +1,12 @@
 //! Rebuild: any read model again from its events, while it serves.
 //!
 //! 1. Bare tables are made in the schema `rebuild`, as a new generation of the projection.
-//! 2. `load` reads the ledger in (subject, seq) order, several orgs at a time, once for all projections, and
+//! 2. Where rows hold embeddings, `embed` has those made that are not in the cache, before any transaction is open.
+//! 3. `load` reads the ledger in (subject, seq) order, several orgs at a time, once for all projections, and
 //!    loads each org in one transaction up to where the serving tables have it. Every event's leaf hash is checked.
-//! 3. The owner's functions give the tables their keys, indexes, policies and grants.
-//! 4. `compare` takes each org at one moment, with both sets of tables at the same seq.
-//! 5. `swap` catches up, and exchanges the schemas of the two sets in one transaction.
+//! 4. The owner's functions give the tables their keys, indexes, policies and grants.
+//! 5. `compare` takes each org at one moment, with both sets of tables at the same seq.
+//! 6. `swap` catches up, and exchanges the schemas of the two sets in one transaction.
 //!
 //! Whatever dies, what serves is whole, the old tables or the new ones; what was loaded is taken up by the next run. Called
 //! by `runledger rebuild`, and by the service when a fold's version has changed.
@@ -22,15 +23,18 @@ use tokio::task::JoinSet;
 
 use crate::{
     checkpoint,
-    generation::{self, Generation, Generations, REPLACED, SERVING, Target},
+    embedding::{Embedder, Hashing},
+    generation::{self, Generation, Generations, MAKING, REPLACED, SERVING, Target},
     projection::Lookups,
     registry::Registration,
 };
 
 mod compare;
+mod embed;
 mod error;
 mod lease;
 mod load;
+mod neighbours;
 mod plan;
 mod progress;
 mod swap;
@@ -38,6 +42,7 @@ mod tables;
 
 pub use compare::{ColumnDifference, Compared, Difference, Kind};
 pub use error::RebuildError;
+pub use neighbours::Neighbours;
 pub use plan::Plan;
 pub use progress::{Phase, Progress, Snapshot};
 use tables::Tables;
@@ -46,6 +51,7 @@ use tables::Tables;
 pub struct Rebuild {
     projections: Vec<Registration>,
     database: Database,
+    embedder: Arc<dyn Embedder>,
 }
 
 /// How to rebuild.
@@ -113,13 +119,15 @@ pub struct Rebuilt {
     pub paused_ms: Option<f64>,
     /// For how long its tables were locked, in milliseconds.
     pub locked_ms: Option<f64>,
+    /// How neighbours have moved, where screens are embedded by something else than before.
+    pub neighbours: Option<Neighbours>,
 }
 
 /// A projection whose tables are being made.
 struct Making {
     projection: Registration,
     serving: Generation,
-    /// The serving tables, if they are of the same version and so ours to keep up too.
+    /// The serving tables, if they are of the same version and embedder, and so ours to keep up too.
     kept: Option<Tables>,
     tables: Tables,
     /// Whether an earlier run has loaded them.
@@ -129,6 +137,7 @@ struct Making {
 /// What the tasks of a rebuild share.
 struct Run {
     pool: PgPool,
+    embedder: Arc<dyn Embedder>,
     order: Order,
     lookups: Lookups,
     progress: Progress,
@@ -138,7 +147,13 @@ struct Run {
 impl Rebuild {
     /// Of these projections, in the role of the projector.
     pub fn of(projections: Vec<Registration>, database: Database) -> Self {
-        Self { projections, database }
+        Self { projections, database, embedder: Arc::new(Hashing) }
+    }
+
+    /// Embeds with this instead of [`Hashing`].
+    #[must_use]
+    pub fn embeds_with(self, embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder, ..self }
     }
 
     /// Rebuilds. Each difference found is given to `on_difference`.
@@ -188,6 +203,7 @@ impl Rebuild {
         let run = self.start(lease, order, progress).await?;
         run.catch_up_serving().await?;
         let started = Instant::now();
+        embed::embed(&run).await?;
         let events = load::load(&run).await?;
         run.note_loaded(events, started).await?;
         run.finish_tables().await?;
@@ -195,6 +211,7 @@ impl Rebuild {
         (report.events, report.load_ms) = (events, started.elapsed().as_millis() as u64);
         for place in 0..run.making.len() {
             let mut rebuilt = compare::compare(&run, place, &mut on_difference).await?;
+            rebuilt.neighbours = neighbours::compare(&run, &run.making[place]).await?;
             if !order.makes_no_successor() {
                 rebuilt = rebuilt.swapped(swap::swap(&run, lease, place).await?);
             }
@@ -231,7 +248,7 @@ impl Rebuild {
         for projection in &self.projections {
             // An undo that died may have left them half-way.
             query!("SELECT ledger.unstage($1)", projection.name).execute(&mut *lease).await?;
-            replaced.push(replaced_by(&Generations::read(lease).await?, projection)?);
+            replaced.push(self.replaced_by(&Generations::read(lease).await?, projection)?);
         }
         let mut undone = Vec::new();
         for making in replaced {
@@ -266,6 +283,14 @@ impl Rebuild {
                     version: projection.version,
                 });
             }
+            let made_with = (projection.made_with)(&*self.embedder);
+            if order.only_org.is_some() && !serving.is_of(serving.version, &made_with) {
+                return Err(RebuildError::OneOrgOfAnotherEmbedder {
+                    projection: projection.name,
+                    serving: serving.embedder.unwrap_or_default(),
+                    wanted: made_with,
+                });
+            }
             if serving.version > projection.version {
                 return Err(RebuildError::OlderFold {
                     projection: projection.name,
@@ -273,6 +298,10 @@ impl Rebuild {
                     serving: serving.version,
                     made_by: serving.made_by,
                 });
+            }
+            if generations.at(projection.name, MAKING).is_some_and(|left| !left.is_of(left.version, &made_with)) {
+                // A run with another embedder died.
+                lease::drop_tables(conn, projection.name).await?;
             }
             let started = query!(
                 r#"SELECT number AS "number!", is_loaded AS "is_loaded!" FROM ledger.start_generation($1, $2, $3, $4, $5)"#,
@@ -283,9 +312,24 @@ impl Rebuild {
                 order.dry_run
             );
             let started = started.fetch_one(&mut *conn).await.map_err(RebuildError::of_refusal)?;
-            making.push(Making::new(*projection, serving, started.number, started.is_loaded));
+            making.push(Making::new(*projection, serving, started.number, started.is_loaded, &self.embedder));
         }
         self.share(conn, order, progress, making).await
+    }
+
+    /// The tables that the serving ones have replaced, to be taken up again.
+    fn replaced_by(&self, generations: &Generations, projection: &Registration) -> Result<Making, RebuildError> {
+        let serving = serving(generations, projection)?;
+        let replaced =
+            generations.at(projection.name, REPLACED).ok_or(RebuildError::NothingReplaced(projection.name))?;
+        if replaced.version != projection.version {
+            return Err(RebuildError::OtherFold {
+                projection: projection.name,
+                version: replaced.version,
+                made_by: replaced.made_by.clone(),
+            });
+        }
+        Ok(Making::new(*projection, serving, replaced.generation, true, &self.embedder))
     }
 
     async fn share(
@@ -298,7 +342,8 @@ impl Rebuild {
         let lookups = Lookups::load(conn).await?;
         // A job reads by one connection and writes by another.
         let pool = self.database.pool(order.jobs as u32 * 2 + 1);
-        Ok(Arc::new(Run { pool, order: order.clone(), lookups, progress: progress.clone(), making }))
+        let embedder = self.embedder.clone();
+        Ok(Arc::new(Run { pool, embedder, order: order.clone(), lookups, progress: progress.clone(), making }))
     }
 }
 
@@ -320,6 +365,7 @@ impl Rebuilt {
             orgs_not_compared: 0,
             paused_ms: None,
             locked_ms: None,
+            neighbours: None,
         }
     }
 
@@ -328,28 +374,21 @@ impl Rebuilt {
     }
 }
 
-/// The tables that the serving ones have replaced, to be taken up again.
-fn replaced_by(generations: &Generations, projection: &Registration) -> Result<Making, RebuildError> {
-    let serving = serving(generations, projection)?;
-    let replaced = generations.at(projection.name, REPLACED).ok_or(RebuildError::NothingReplaced(projection.name))?;
-    if replaced.version != projection.version {
-        return Err(RebuildError::OtherFold {
-            projection: projection.name,
-            version: replaced.version,
-            made_by: replaced.made_by.clone(),
-        });
-    }
-    Ok(Making::new(*projection, serving, replaced.generation, true))
-}
-
 fn serving(generations: &Generations, projection: &Registration) -> Result<Generation, RebuildError> {
     generations.at(projection.name, SERVING).cloned().ok_or(RebuildError::NothingServes(projection.name))
 }
 
 impl Making {
-    fn new(projection: Registration, serving: Generation, generation: i32, is_loaded: bool) -> Self {
-        let tables = |target, generation| Tables::new(&projection, target, generation);
-        let kept = (serving.version == projection.version).then(|| tables(Target::Kept, serving.generation));
+    fn new(
+        projection: Registration,
+        serving: Generation,
+        generation: i32,
+        is_loaded: bool,
+        embedder: &Arc<dyn Embedder>,
+    ) -> Self {
+        let tables = |target, generation| Tables::new(&projection, target, generation, embedder.clone());
+        let is_ours = serving.is_of(projection.version, &(projection.made_with)(&**embedder));
+        let kept = is_ours.then(|| tables(Target::Kept, serving.generation));
         Self { kept, tables: tables(Target::Generation(generation), generation), is_loaded, serving, projection }
     }
 }

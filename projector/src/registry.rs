@@ -10,13 +10,17 @@ use crate::{
     batch_job::BatchJob,
     bulk::{Bulk, Subjects},
     checkpoint::Version,
+    embedding::Embedder,
     field_requirement::FieldRequirement,
     generation::Target,
     integration_endpoint::IntegrationEndpoint,
     lookup::Lookup,
+    macro_state::MacroState,
+    micro_state::MicroState,
     organization::Organization,
     portal_type::PortalType,
     projection::{FoldEvent, Projection},
+    rcm_transition::RcmTransition,
     task_signature::TaskSignature,
     task_type::TaskType,
     user_workflow::UserWorkflow,
@@ -35,6 +39,9 @@ const PROJECTIONS: &[Registration] = &[
     Registration::of::<UserWorkflowRun>(),
     Registration::of::<UserWorkflow>(),
     Registration::of::<BatchJob>(),
+    Registration::of::<MacroState>(),
+    Registration::of::<RcmTransition>(),
+    Registration::of::<MicroState>(),
 ];
 
 /// Event types that no projection folds, with the reason.
@@ -53,7 +60,10 @@ pub struct Registration {
     /// The event types that it folds.
     pub types: &'static [&'static str],
     pub(crate) families: &'static [&'static str],
-    pub(crate) start: fn(Target, usize) -> Arc<dyn Advance>,
+    pub(crate) embeds: bool,
+    pub(crate) in_order: bool,
+    pub(crate) made_with: fn(&dyn Embedder) -> String,
+    pub(crate) start: fn(Target, usize, Arc<dyn Embedder>) -> Arc<dyn Advance>,
     pub(crate) bulk: fn() -> Box<dyn Bulk>,
     pub(crate) stops_at: fn(&RecordedEvent) -> Option<Refusal>,
 }
@@ -113,7 +123,10 @@ impl Registration {
             tables: P::TABLES,
             types: P::TYPES,
             families: P::FAMILIES,
-            start: |target, cache_bytes_max| Arc::new(Folder::<P>::new(target, cache_bytes_max)),
+            embeds: P::EMBEDS,
+            in_order: P::IN_ORDER,
+            made_with: P::made_with,
+            start: |target, cache_bytes_max, embedder| Arc::new(Folder::<P>::new(target, cache_bytes_max, embedder)),
             bulk: || Box::new(Subjects::<P>::default()),
             stops_at: |recorded| FoldEvent::read::<P>(recorded).err(),
         }

@@ -4,6 +4,7 @@
 //! costs time only. The same look is what tries again after a fault. Start more of it and they share
 //! the orgs; end one, in whatever way, and the others go on from its last commit.
 
+mod embedding;
 mod rebuilding;
 mod working;
 
@@ -26,10 +27,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::embedding::Unembedded;
 use crate::{
     advance::Advance,
     appended::Appended,
     checkpoint,
+    embedding::{Embedder, Hashing},
     generation::{self, Generations, Target},
     passing::{Passed, Stretches},
     projection::Lookups,
@@ -54,6 +57,8 @@ pub struct Projector {
     database: Database,
     postgres: Arc<Outage>,
     projections: Vec<(Registration, Arc<dyn Advance>)>,
+    embedder: Arc<dyn Embedder>,
+    unembedded: Unembedded,
     rebuilds: bool,
     queue: Queue<Key>,
     /// What makes steps by itself until it has caught up: it has more than one step to make, or is in trouble.
@@ -94,13 +99,15 @@ impl Projector {
     /// # Errors
     /// When they contradict each other.
     pub fn of(projections: &[Registration], database: Database, postgres: Arc<Outage>) -> Result<Self, RegistryError> {
-        let start = |projection: &Registration| (*projection, (projection.start)(Target::Kept, CACHE_BYTES_MAX));
+        let embedder: Arc<dyn Embedder> = Arc::new(Hashing);
         Ok(Self {
-            // One connection a worker, one for the look and one that listens.
-            pool: database.pool(WORKERS as u32 + 2),
+            // One connection a worker, one for the look, one that listens and one for embeddings.
+            pool: database.pool(WORKERS as u32 + 3),
             database,
             postgres,
-            projections: checked(projections)?.iter().map(start).collect(),
+            projections: started(checked(projections)?.iter(), &embedder),
+            embedder,
+            unembedded: Unembedded::default(),
             rebuilds: true,
             queue: Queue::new(),
             alone: Mutex::default(),
@@ -119,6 +126,13 @@ impl Projector {
         Self { rebuilds, ..self }
     }
 
+    /// Embeds with this instead of [`Hashing`].
+    #[must_use]
+    pub fn embeds_with(self, embedder: Arc<dyn Embedder>) -> Self {
+        let projections = started(self.projections.iter().map(|(projection, _)| projection), &embedder);
+        Self { projections, embedder, ..self }
+    }
+
     /// Runs until `shutdown`; finishes the steps at hand then. Faults of PostgreSQL are waited out.
     ///
     /// # Errors
@@ -133,6 +147,7 @@ impl Projector {
         tasks.spawn(service.clone().keep_listening(shutdown.clone()));
         tasks.spawn(service.clone().keep_passing(shutdown.clone()));
         tasks.spawn(service.clone().keep_rebuilding(shutdown.clone()));
+        tasks.spawn(service.clone().keep_embedding(shutdown.clone()));
         for _ in 0..WORKERS {
             tasks.spawn(service.clone().keep_working(shutdown.clone()));
         }
@@ -257,6 +272,13 @@ impl Projector {
         }
         Ok(passed.iter().map(|passed| (passed.projection, passed.org_id)).collect())
     }
+}
+
+fn started<'p>(
+    projections: impl Iterator<Item = &'p Registration>,
+    embedder: &Arc<dyn Embedder>,
+) -> Vec<(Registration, Arc<dyn Advance>)> {
+    projections.map(|it| (*it, (it.start)(Target::Kept, CACHE_BYTES_MAX, embedder.clone()))).collect()
 }
 
 /// Waits for all tasks; the first that dies shuts the others down.

@@ -32,6 +32,8 @@ pub struct ProjectionLag {
     /// Where it stops, for good, before an event that only a newer program can fold: the first such
     /// org, and why.
     pub stopped: Option<String>,
+    /// What it waits for, outside of PostgreSQL, and since when.
+    pub paused: Option<String>,
 }
 
 /// Trouble with finding out.
@@ -60,12 +62,18 @@ pub async fn status(conn: &mut PgConnection) -> Result<Vec<ProjectionLag>, Statu
     let parked =
         query!(r#"SELECT projection, version, count(*) AS "parked!" FROM ledger.parked GROUP BY projection, version"#);
     let parked = parked.fetch_all(&mut *conn).await?;
+    // A process that waits tries again and again; what is older was left by one that has ended.
+    let pauses = query!(
+        "SELECT projection, reason, since FROM ledger.projection_pause WHERE tried_at > now() - interval '5 minutes'"
+    );
+    let pauses = pauses.fetch_all(&mut *conn).await?;
     let mut lags = Vec::new();
     for (place, projection) in projections.iter().enumerate() {
         let behind: Vec<_> = behind.iter().filter(|behind| behind.projection == place).collect();
         let serving_version = generations.at(projection.name, SERVING).map(|serving| serving.version);
         let version = serving_version.unwrap_or(projection.version);
         let parked = parked.iter().find(|row| row.projection == projection.name && row.version == version);
+        let paused = pauses.iter().find(|row| row.projection == projection.name && !behind.is_empty());
         lags.push(ProjectionLag {
             projection: projection.name,
             version: projection.version,
@@ -74,6 +82,8 @@ pub async fn status(conn: &mut PgConnection) -> Result<Vec<ProjectionLag>, Statu
             lag_events: behind.iter().map(|behind| behind.events()).sum(),
             parked: parked.map_or(0, |row| row.parked),
             stopped: stopped(conn, projection, &behind).await?,
+            // What is caught up waits for nothing any more.
+            paused: paused.map(|row| format!("since {}: {}", row.since.format("%Y-%m-%d %H:%M:%S"), row.reason)),
         });
     }
     Ok(lags)

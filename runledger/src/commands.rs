@@ -8,6 +8,7 @@ mod dead_letters;
 mod demo;
 mod emit;
 mod import;
+mod micro_states;
 mod migrate;
 mod org;
 mod point;
@@ -49,6 +50,7 @@ pub enum Command {
     Workflows(workflows::Workflows),
     Batches(batches::Batches),
     Requirements(requirements::Requirements),
+    MicroStates(micro_states::MicroStates),
     Tail(tail::Tail),
     Replay(replay::Replay),
     DeadLetters(dead_letters::DeadLetters),
@@ -86,6 +88,7 @@ impl Command {
             Self::Workflows(command) => command.run(settings).await,
             Self::Batches(command) => command.run(settings).await,
             Self::Requirements(command) => command.run(settings).await,
+            Self::MicroStates(command) => command.run(settings).await,
             Self::Tail(command) => command.run(settings).await,
             Self::Replay(command) => command.run(settings).await,
             Self::DeadLetters(command) => command.run(settings).await,

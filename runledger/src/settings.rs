@@ -9,6 +9,7 @@ use ledger::{
     connection::{Database, Outage, Role},
     nats,
 };
+use projector::embedding::{AlikeFrom, Embedder, Hashing, Http, HttpOptions, Supplied};
 use serde::Deserialize;
 use sqlx::PgConnection;
 
@@ -41,6 +42,30 @@ pub struct Flags {
     /// Where a service answers /metrics, /health/live and /health/ready, e.g. 0.0.0.0:9090
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_METRICS_ADDR", value_name = "ADDRESS")]
     metrics_addr: Option<std::net::SocketAddr>,
+    /// What makes embeddings of screens: `hashing` needs nothing, `supplied` takes those that events bring, `http` asks
+    /// a server
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER", value_name = "EMBEDDER")]
+    embedder: Option<EmbedderKind>,
+    /// That server: http://host:8080/v1/embeddings as OpenAI has it, or http://host:8080/embed of
+    /// text-embeddings-inference
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER_URL", value_name = "URL")]
+    embedder_url: Option<String>,
+    /// The model that it has: embeddings are known by its name
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER_MODEL", value_name = "NAME")]
+    embedder_model: Option<String>,
+    /// What it is shown as a bearer token
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        env = "RUNLEDGER_EMBEDDER_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    embedder_token: Option<String>,
+    /// From which cosine similarity on screens are of one kind, from 0 to 1 [default: what suits the embedder]
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_ALIKE_FROM", value_name = "SIMILARITY")]
+    alike_from: Option<f32>,
     /// Settings file [default: runledger.toml, if it is there]
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -57,6 +82,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// What makes embeddings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EmbedderKind {
+    /// Feature hashing: lexical.
+    #[default]
+    Hashing,
+    /// Whoever sends the events.
+    Supplied,
+    /// A server.
+    Http,
+}
+
 /// What `runledger.toml` may hold.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +103,11 @@ struct File {
     nats_url: Option<String>,
     log_format: Option<LogFormat>,
     metrics_addr: Option<std::net::SocketAddr>,
+    embedder: Option<EmbedderKind>,
+    embedder_url: Option<String>,
+    embedder_model: Option<String>,
+    embedder_token: Option<String>,
+    alike_from: Option<f32>,
 }
 
 /// The settings of this invocation.
@@ -74,6 +117,11 @@ pub struct Settings {
     pub given_nats_url: Option<String>,
     pub log_format: LogFormat,
     pub metrics_addr: Option<std::net::SocketAddr>,
+    pub embedder: EmbedderKind,
+    pub embedder_url: Option<String>,
+    pub embedder_model: Option<String>,
+    pub embedder_token: Option<String>,
+    pub alike_from: Option<f32>,
 }
 
 impl Settings {
@@ -85,6 +133,11 @@ impl Settings {
             given_nats_url: flags.nats_url.or(file.nats_url),
             log_format: flags.log_format.or(file.log_format).unwrap_or_default(),
             metrics_addr: flags.metrics_addr.or(file.metrics_addr),
+            embedder: flags.embedder.or(file.embedder).unwrap_or_default(),
+            embedder_url: flags.embedder_url.or(file.embedder_url),
+            embedder_model: flags.embedder_model.or(file.embedder_model),
+            embedder_token: flags.embedder_token.or(file.embedder_token),
+            alike_from: flags.alike_from.or(file.alike_from),
         })
     }
 
@@ -118,6 +171,36 @@ impl Settings {
             Some(org_id) => connect(&self.database(Role::Reader)?.of_org(org_id)).await,
             None => self.connect(Role::Admin).await,
         }
+    }
+
+    /// What makes embeddings.
+    pub fn embedder(&self) -> anyhow::Result<Arc<dyn Embedder>> {
+        let embedder = self.embedder_alone()?;
+        match self.alike_from {
+            None => Ok(embedder),
+            Some(similarity) if (0.0..=1.0).contains(&similarity) => Ok(Arc::new(AlikeFrom { embedder, similarity })),
+            Some(similarity) => anyhow::bail!(
+                "{similarity} is no similarity: set RUNLEDGER_ALIKE_FROM, or pass --alike-from, from 0 to 1"
+            ),
+        }
+    }
+
+    fn embedder_alone(&self) -> anyhow::Result<Arc<dyn Embedder>> {
+        Ok(match self.embedder {
+            EmbedderKind::Hashing => Arc::new(Hashing),
+            EmbedderKind::Supplied => Arc::new(Supplied),
+            EmbedderKind::Http => {
+                let url = self.embedder_url.as_deref().context(
+                    "the embedder is `http` and has no address: set RUNLEDGER_EMBEDDER_URL, or pass --embedder-url",
+                )?;
+                let model = self.embedder_model.as_deref().context(
+                    "the embedder is `http` and its model has no name, by which embeddings are known: set \
+                     RUNLEDGER_EMBEDDER_MODEL, or pass --embedder-model",
+                )?;
+                let options = HttpOptions::new(url, model);
+                Arc::new(Http::new(HttpOptions { token: self.embedder_token.clone(), ..options })?)
+            }
+        })
     }
 
     /// A connection to NATS.

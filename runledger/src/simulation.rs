@@ -3,7 +3,8 @@
 //! Everything follows from the [`Scenario`]: the same one gives the same messages, byte for byte, in
 //! the same order, and another one gives other orgs and runs. Runs are told one by one ([`run`]), with what they mean to
 //! the batches that they come in ([`batch`]), and put into the order of their arrival ([`delivery`]), so the memory
-//! needed does not grow with their number. The workflows that they follow are defined before them ([`definition`]).
+//! needed does not grow with their number. The workflows that they follow are defined before them ([`definition`]); what
+//! robots see on their way ([`portal`]) comes besides.
 //! Called by `simulate` and `demo`; [`sample`] makes a small one of the same parts, which is always the same, for `seed`.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +17,7 @@ mod definition;
 mod delivery;
 mod matter;
 mod org;
+mod portal;
 mod publish;
 mod refused;
 mod requirement;
@@ -45,6 +47,8 @@ pub struct Scenario {
     pub runs: u32,
     /// How many messages of buggy services, which the ledger refuses.
     pub refused: u32,
+    /// Whether the robots of web runs tell which screens they see.
+    pub portal: bool,
 }
 
 impl Scenario {

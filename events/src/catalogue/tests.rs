@@ -33,7 +33,8 @@ fn every_name_is_once_in_the_catalogue() {
     let catalogue = ["endpoint", "lookup", "portal_type", "task_signature", "task_type"];
     let requirements = ["org_policy", "payer_requirement", "requirement"];
     let runs = ["batch", "batch_row", "org", "run", "step", "user", "workflow"];
-    assert_eq!(families, catalogue.into_iter().chain(requirements).chain(runs).collect());
+    let screens = ["macro_state", "micro_state", "ui_transition"];
+    assert_eq!(families, catalogue.into_iter().chain(requirements).chain(runs).chain(screens).collect());
 }
 
 #[test]
@@ -110,6 +111,15 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
             format!(r#"{{"field":"npi","task_type_id":"{STEP}","action":"waive","level":"required"}}"#),
             "waived has none",
         ),
+        ("micro_state.observed", r#"{"url":"https://portal.example/","title":""}"#.to_owned(), "data.ui"),
+        (
+            "micro_state.observed",
+            r#"{"url":"u","title":"t","ui":{},"screenshot":{"sha256":"0"}}"#.to_owned(),
+            "data.screenshot",
+        ),
+        ("micro_state.labelled", r#"{"label":""}"#.to_owned(), "data.label"),
+        ("macro_state.defined", "{}".to_owned(), "data.name"),
+        ("ui_transition.observed", format!(r#"{{"from":"{STEP}","to":"{STEP}","action":""}}"#), "data.action"),
         ("task_signature.recorded", r#"{"source":"dog"}"#.to_owned(), "data.source"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}","attempt":0}}"#), "data.attempt"),
@@ -139,6 +149,27 @@ fn a_bad_id_is_refused_with_its_path() {
         let endpoint = format!(r#"{{"endpoint":{{"endpoint_id":"{id}"}}}}"#);
         assert_refused("run.endpoint_used", &endpoint, Code::InvalidId, "endpoint_id");
     }
+}
+
+#[test]
+fn an_embedding_that_is_none_is_refused_with_its_path_and_a_code_of_its_own() {
+    let screen = |more: &str| format!(r#"{{"url":"https://portal.example/","title":"Sign in","ui":{{}},{more}}}"#);
+    let numbers = |count: usize, number: &str| vec![number; count].join(",");
+    for (field, more, why) in [
+        ("text_embedding", numbers(767, "0.1"), "it has 767 numbers; send 768"),
+        ("text_embedding", numbers(512, "0.1"), "it has 512 numbers; send 768"),
+        ("image_embedding", numbers(768, "0.1"), "it has 768 numbers; send 512"),
+        ("text_embedding", numbers(768, "0"), "all of its numbers are zero"),
+        ("image_embedding", numbers(512, "1e39"), "not finite"),
+        ("text_embedding", numbers(768, "null"), "null where a number belongs"),
+    ] {
+        let data = screen(&format!(r#""{field}":[{more}]"#));
+        assert_refused("micro_state.observed", &data, Code::InvalidEmbedding, &format!("data.{field}"));
+        assert_refused("micro_state.observed", &data, Code::InvalidEmbedding, why);
+    }
+    let data = screen(&format!(r#""text_embedding":[{}],"image_embedding":null"#, numbers(768, "0.5")));
+    let Payload::MicroStateObserved(observed) = decode("micro_state.observed", 1, &data).unwrap() else { panic!() };
+    assert_eq!(observed.text_embedding.unwrap().as_slice(), [0.5; 768]);
 }
 
 #[test]

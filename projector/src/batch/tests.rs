@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    embedding::Hashing,
     story::{Told, lookups, on, recorded, subject},
     user_workflow_run::{UserWorkflowRun, any_order::Tables},
 };
@@ -16,7 +17,7 @@ fn rows_with_cache(events: &[RecordedEvent], batch_size: usize, weight_max: usiz
     let (mut tables, mut after) = (Tables::default(), 0);
     for page in events.chunks(batch_size) {
         cache.begin(org_id, 1, Seq::new(after as i64));
-        let mut output = Output::default();
+        let mut output = Output::new(Arc::new(Hashing));
         let mut batch = Batch::new(1, org_id, Seq::new(after as i64), &lookups, &cache, &mut output);
         let mut missing = BTreeMap::<_, Vec<_>>::new();
         for recorded in page {
@@ -84,7 +85,7 @@ fn what_was_parked_before_is_not_folded_when_a_state_is_made_anew() {
         on("run.context_added", "10:00:02").with(r#""context":{}"#),
     ]);
     let (org_id, lookups, cache) = (subject().org_id, lookups(), StateCache::<UserWorkflowRun>::new(0));
-    let mut output = Output::default();
+    let mut output = Output::new(Arc::new(Hashing));
     let mut batch = Batch::new(1, org_id, Seq::new(2), &lookups, &cache, &mut output);
     let last = FoldEvent::read::<UserWorkflowRun>(&events[2]).unwrap();
     let mut missing = BTreeMap::from([(subject().subject_id, vec![last])]);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Flags, Greatest, Span, Stamp};
 
 /// Before this a service's clock was not set: 2000-01-01T00:00:00Z.
-const PLAUSIBLE_SINCE: DateTime<Utc> = match DateTime::from_timestamp(946_684_800, 0) {
+pub(crate) const PLAUSIBLE_SINCE: DateTime<Utc> = match DateTime::from_timestamp(946_684_800, 0) {
     Some(time) => time,
     None => DateTime::UNIX_EPOCH,
 };

@@ -6,7 +6,10 @@ use ledger::read::ReadError;
 use sqlx::postgres::PgDatabaseError;
 use tokio::task::JoinError;
 
-use crate::advance::StepError;
+use crate::{
+    advance::StepError,
+    embedding::{EmbedderError, OtherEmbedder},
+};
 
 /// Why a rebuild did not come to its end. What serves is whole: the old tables of a projection, or the new ones.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,10 @@ pub enum RebuildError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Step(#[from] StepError),
+    #[error("{0}; what was embedded is kept, run it again and it goes on")]
+    Embedder(#[from] EmbedderError),
+    #[error(transparent)]
+    OtherEmbedder(#[from] OtherEmbedder),
     #[error("{projection} is being rebuilt already, by PostgreSQL session {pid} since {since}; wait for it, or end it")]
     Taken { projection: &'static str, pid: i32, since: String },
     #[error("org {0} has no events; `runledger org list` shows which orgs there are")]
@@ -42,6 +49,10 @@ pub enum RebuildError {
         "{projection} is served by version {serving} of its fold, and this runledger has version {version}: one org alone cannot have another version; leave --org out"
     )]
     OneOrgOfAnotherVersion { projection: &'static str, serving: i32, version: i32 },
+    #[error(
+        "{projection} is served by rows made with {serving}, and this is set to {wanted}: one org alone cannot have another embedder; leave --org out"
+    )]
+    OneOrgOfAnotherEmbedder { projection: &'static str, serving: String, wanted: String },
     #[error(
         "{projection} is served by version {serving} of its fold, and this runledger has the older version {version}; use runledger {made_by} or later"
     )]

@@ -1,5 +1,6 @@
 //! Loading: an org's events, read once in (subject, seq) order, folded by every projection, and its rows
 //! loaded with COPY, in one transaction with the checkpoints. Reading, folding and loading go on side by side.
+//! Projections that fold an org in the order of seq read it by themselves ([`in_order`]).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,12 +13,15 @@ use ledger::{merkle, read};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
+mod in_order;
+
 use super::{Making, Phase, RebuildError, Run};
 use crate::{
     advance::refuses_rows,
     bulk::Bulk,
     checkpoint,
     copy::Copy,
+    embedding::{Embeddings, Lack, Rendition, fill},
     generation::MAKING,
     parked::{self, Parked},
     projection::Subject,
@@ -82,7 +86,11 @@ async fn load_org(run: &Run, task: &Task) -> Result<(), RebuildError> {
     let (mut reader, mut writer) = (run.pool.acquire().await?, run.pool.acquire().await?);
     let mut tx = writer.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     let (sender, receiver) = mpsc::channel(PORTIONS_MAX);
-    let written = tokio::join!(fold(run, task, &mut reader, sender), write(run, task, &mut tx, receiver));
+    let folding = async {
+        fold(run, task, &mut reader, sender.clone()).await?;
+        in_order::fold(run, task, &mut reader, sender).await
+    };
+    let written = tokio::join!(folding, write(run, task, &mut tx, receiver));
     match written {
         (_, Err(error)) if refuses_rows(&error) => {
             // Some row is at fault: the org is left to the catch-up, which finds out which and parks its event.
@@ -120,8 +128,12 @@ async fn fold(
     reader: &mut PgConnection,
     sender: mpsc::Sender<Portion>,
 ) -> Result<(), RebuildError> {
-    let folds = task.loads.iter().map(|(place, through)| (*place, *through, (run.making[*place].projection.bulk)()));
+    let by_subject = task.loads.iter().filter(|(place, _)| !run.making[*place].projection.in_order);
+    let folds = by_subject.map(|(place, through)| (*place, *through, (run.making[*place].projection.bulk)()));
     let mut folding = Folding { run, org_id: task.org_id, folds: folds.collect(), sender, subject: None };
+    if folding.folds.is_empty() {
+        return Ok(());
+    }
     let mut found = 0;
     let events = read::events_by_subject(reader, task.org_id, &[], task.through());
     pin_mut!(events);
@@ -140,7 +152,16 @@ async fn fold(
         return Err(RebuildError::Missing { org_id: task.org_id, found, expected: task.through() });
     }
     folding.end_subject();
-    folding.send(0).await;
+    folding.send(0).await?;
+    Ok(())
+}
+
+/// Makes sure that the event is what was appended.
+fn check(recorded: &RecordedEvent) -> Result<(), RebuildError> {
+    let (org_id, seq) = (recorded.event.org_id, recorded.seq);
+    if merkle::leaf_hash(&recorded.event, seq, recorded.recorded_at) != recorded.leaf_hash {
+        return Err(RebuildError::Changed { org_id, seq });
+    }
     Ok(())
 }
 
@@ -148,12 +169,10 @@ impl Folding<'_> {
     /// Whether to go on.
     async fn take(&mut self, recorded: &RecordedEvent) -> Result<bool, RebuildError> {
         let (org_id, seq) = (self.org_id, recorded.seq);
-        if merkle::leaf_hash(&recorded.event, seq, recorded.recorded_at) != recorded.leaf_hash {
-            return Err(RebuildError::Changed { org_id, seq });
-        }
+        check(recorded)?;
         if self.subject != Some(recorded.event.subject_id) {
             self.end_subject();
-            if !self.send(ROWS_BYTES_MAX).await {
+            if !self.send(ROWS_BYTES_MAX).await? {
                 return Ok(false);
             }
             self.subject = Some(recorded.event.subject_id);
@@ -174,16 +193,32 @@ impl Folding<'_> {
     }
 
     /// Sends the rows of which there are so many bytes, or more. False if nobody takes them.
-    async fn send(&mut self, bytes_min: usize) -> bool {
+    async fn send(&mut self, bytes_min: usize) -> Result<bool, RebuildError> {
         for (place, _, fold) in &mut self.folds {
             if fold.waiting_bytes() >= bytes_min {
-                let (rows, parked) = fold.take();
+                let embeddings = embeddings(self.run, &fold.renditions()).await?;
+                let (rows, parked) = fold.take(&embeddings);
                 if self.sender.send(Portion { place: *place, rows, parked }).await.is_err() {
-                    return false;
+                    return Ok(false);
                 }
             }
         }
-        true
+        Ok(true)
+    }
+}
+
+/// From the cache; what is missing there all the same is made now.
+async fn embeddings<'r>(run: &'r Run, renditions: &[Rendition]) -> Result<Embeddings<'r>, RebuildError> {
+    if renditions.is_empty() {
+        return Ok(Embeddings::none(&*run.embedder));
+    }
+    let (mut conn, renditions) = (run.pool.acquire().await?, renditions.iter().collect::<Vec<_>>());
+    loop {
+        match Embeddings::look_up(&mut conn, &*run.embedder, &renditions).await {
+            Ok(embeddings) => return Ok(embeddings),
+            Err(Lack::Renditions(missing)) => fill(&mut conn, &*run.embedder, &missing).await?,
+            Err(Lack::Database(error)) => return Err(error.into()),
+        }
     }
 }
 

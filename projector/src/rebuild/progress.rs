@@ -18,6 +18,8 @@ pub enum Phase {
     Start,
     /// Bringing the serving tables up to date; counts orgs.
     CatchUp,
+    /// Making embeddings that there are none of yet; counts orgs.
+    Embed,
     /// Folding and loading; counts events.
     Load,
     /// Making indexes; counts tables.

@@ -11,8 +11,9 @@ use sqlx::PgConnection;
 
 use super::RebuildError;
 use crate::{
-    advance::{Advance, Step, Stepped},
+    advance::{Advance, Step, StepError, Stepped},
     checkpoint,
+    embedding::{self, Embedder},
     generation::Target,
     projection::Lookups,
     registry::Registration,
@@ -27,6 +28,7 @@ const WAIT: Duration = Duration::from_millis(20);
 /// The tables of a generation.
 pub struct Tables {
     projection: &'static str,
+    embedder: Arc<dyn Embedder>,
     /// Its number.
     pub generation: i32,
     /// Folds events into them.
@@ -35,8 +37,9 @@ pub struct Tables {
 
 impl Tables {
     /// Those of this number.
-    pub fn new(projection: &Registration, target: Target, generation: i32) -> Self {
-        Self { projection: projection.name, generation, folder: (projection.start)(target, CACHE_BYTES_MAX) }
+    pub fn new(projection: &Registration, target: Target, generation: i32, embedder: Arc<dyn Embedder>) -> Self {
+        let folder = (projection.start)(target, CACHE_BYTES_MAX, embedder.clone());
+        Self { projection: projection.name, embedder, generation, folder }
     }
 
     /// Folds an org's events up to `limit`, or all that there are now. Where another process does it, waits for
@@ -54,7 +57,14 @@ impl Tables {
         };
         let mut stood = (Seq::ZERO, Instant::now());
         loop {
-            for Stepped { step, .. } in self.folder.advance(conn, &[org_id], limit, lookups).await? {
+            let steps = match self.folder.advance(conn, &[org_id], limit, lookups).await {
+                Err(StepError::Unembedded(renditions)) => {
+                    embedding::fill(conn, &*self.embedder, &renditions).await?;
+                    continue;
+                }
+                ended => ended?,
+            };
+            for Stepped { step, .. } in steps {
                 match step {
                     Step::Moved | Step::Left => {}
                     Step::CaughtUp => return Ok(()),

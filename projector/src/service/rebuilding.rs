@@ -47,7 +47,7 @@ impl Projector {
     }
 
     async fn rebuild(&self, projection: Registration) -> Result<(), RebuildError> {
-        let rebuild = Rebuild::of(vec![projection], self.database.clone());
+        let rebuild = Rebuild::of(vec![projection], self.database.clone()).embeds_with(self.embedder.clone());
         let report = rebuild.run(&Order::default(), &Progress::default(), |_| {}).await?;
         for rebuilt in report.projections {
             let changed: u64 = rebuilt.tables.iter().map(|table| table.differences()).sum();

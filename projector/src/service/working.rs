@@ -51,7 +51,12 @@ impl Projector {
                         self.queue.done(key, again);
                     }
                 }
+                Err(StepError::Unembedded(renditions)) => self.unembedded.push(keys, renditions),
                 Err(error) => {
+                    if matches!(error, StepError::OtherEmbedder(_)) {
+                        // The log says it too, whether or not this works.
+                        let _ = self.note_pause(self.projections[keys[0].0].0.name, &error).await;
+                    }
                     if !matches!(error, StepError::Together) {
                         *conn = None;
                     }
@@ -110,7 +115,7 @@ impl Projector {
     }
 
     /// A fault of the system: the next look tries again.
-    fn fail(&self, key: Key, error: &StepError) {
+    pub(super) fn fail(&self, key: Key, error: &StepError) {
         lock(&self.alone).insert(key);
         let (projection, org_id) = (self.projections[key.0].0.name, key.1);
         if error.is_outage() {

@@ -92,6 +92,7 @@ impl Demo {
             orgs: self.orgs,
             runs: self.runs,
             refused: REFUSED,
+            portal: false,
         })?;
         let progress = Progress::start("simulating runs", self.runs.into());
         let published = simulation::publish(stack.client(), &simulation, None, &progress).await;

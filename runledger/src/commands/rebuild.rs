@@ -8,7 +8,7 @@ use events::id::OrgId;
 use ledger::connection::Role;
 use projector::{
     Registration,
-    rebuild::{Difference, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report, Unfinished},
+    rebuild::{Difference, Neighbours, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report, Unfinished},
     registry,
 };
 use serde_json::json;
@@ -71,7 +71,7 @@ impl Rebuild {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         // To be told in a sentence what is wrong with the database, if anything is.
         settings.connect(Role::Projector).await?;
-        let work = Work::of(self.projections()?, settings.database(Role::Projector)?);
+        let work = Work::of(self.projections()?, settings.database(Role::Projector)?).embeds_with(settings.embedder()?);
         if self.plan {
             print_plan(&work.plan(self.org).await?, self.json)?;
             return Ok(ExitCode::SUCCESS);
@@ -169,7 +169,22 @@ impl Rebuild {
             ))?;
         }
         let differences: u64 = rebuilt.tables.iter().map(|table| table.differences()).sum();
+        if let Some(Neighbours { before, after, screens, overlap_at_10 }) = &rebuilt.neighbours {
+            let overlap = overlap_at_10.map_or_else(|| "–".to_owned(), |overlap| format!("{:.1} %", overlap * 100.0));
+            output::print(output::printable(&format!(
+                "{name}: embedded by {after}, before by {before}; overlap@10 {overlap}: so many of a screen's ten nearest are among \
+                 its ten nearest of before, on an average of {screens} screens"
+            )))?;
+        }
         let finding = match (differences, self.dry_run) {
+            (1.., true) if rebuilt.neighbours.is_some() => {
+                format!(
+                    "rows that are others by the new embedder: {differences}; rebuild without --dry-run to take them"
+                )
+            }
+            (1.., false) if rebuilt.neighbours.is_some() => {
+                format!("rows that are others by the new embedder: {differences}")
+            }
             (0, _) if rebuilt.orgs_not_compared > 0 => "what was compared is what the events make".to_owned(),
             (0, _) => "every row is what the events make".to_owned(),
             (_, true) => {
@@ -210,6 +225,7 @@ fn as_json(rebuilt: &Rebuilt) -> serde_json::Value {
         "orgs_not_compared": rebuilt.orgs_not_compared,
         "locked_ms": rebuilt.locked_ms,
         "paused_ms": rebuilt.paused_ms,
+        "neighbours": rebuilt.neighbours,
     })
 }
 

@@ -133,9 +133,9 @@ impl<'s> Services<'s> {
     }
 
     async fn projector(&self, outdated: &Outdated) -> anyhow::Result<()> {
-        let database = self.settings.database(Role::Projector)?;
-        tracing::info!(database = database.place(), "the projector is running");
-        let projector = projector::Projector::new(database, self.postgres.clone())?;
+        let (database, embedder) = (self.settings.database(Role::Projector)?, self.settings.embedder()?);
+        tracing::info!(database = database.place(), embedder = embedder.model(), "the projector is running");
+        let projector = projector::Projector::new(database, self.postgres.clone())?.embeds_with(embedder);
         projector.rebuilds_outdated(!outdated.no_rebuild).run(self.shutdown.clone()).await?;
         Ok(())
     }

@@ -39,6 +39,9 @@ pub struct Simulate {
     /// How many messages of buggy services, which the ledger refuses
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100_000))]
     refused: u32,
+    /// The robots of web runs also tell which screens of payers' portals they see, and what leads from one to the next
+    #[arg(long)]
+    portal: bool,
     /// Print JSON, one object
     #[arg(long)]
     json: bool,
@@ -58,7 +61,8 @@ impl Simulate {
             );
         }
         let seed = self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-        let scenario = Scenario { seed, start, orgs: self.orgs, runs: self.runs, refused: self.refused };
+        let Self { orgs, runs, refused, portal, .. } = self;
+        let scenario = Scenario { seed, start, orgs, runs, refused, portal };
         let simulation = Simulation::new(scenario)?;
 
         let client = settings.connect_to_nats().await?;
@@ -91,8 +95,9 @@ impl Simulate {
             output::print(format!("  {}  {}", org.org_id, org.name))?;
         }
         output::print(format!(
-            "the same again: runledger simulate --runs {runs} --orgs {orgs} --seed {seed} --start {start} --refused {}",
-            self.refused
+            "the same again: runledger simulate --runs {runs} --orgs {orgs} --seed {seed} --start {start} --refused {}{}",
+            self.refused,
+            if self.portal { " --portal" } else { "" }
         ))?;
         output::print("look at them: runledger runs list")?;
         Ok(())

@@ -79,7 +79,8 @@ fn version(projection: &ProjectionLag) -> String {
 }
 
 fn print_projections(projections: &[ProjectionLag]) -> anyhow::Result<()> {
-    let mut table = output::table(&["projection", "#version", "#orgs behind", "#events behind", "#parked", "stopped"]);
+    let mut table =
+        output::table(&["projection", "#version", "#orgs behind", "#events behind", "#parked", "stopped or paused"]);
     for projection in projections {
         output::row(
             &mut table,
@@ -89,7 +90,7 @@ fn print_projections(projections: &[ProjectionLag]) -> anyhow::Result<()> {
                 projection.orgs_behind.to_string(),
                 projection.lag_events.to_string(),
                 projection.parked.to_string(),
-                output::or_dash(projection.stopped.as_ref()),
+                output::or_dash(projection.stopped.as_ref().or(projection.paused.as_ref())),
             ],
         );
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use events::Event;
 use rand::{RngExt, rngs::StdRng};
 
-use super::{Simulation, batch::Batches, definition, refused, run};
+use super::{Simulation, batch::Batches, definition, portal::Portals, refused, run};
 use crate::publisher::Publication;
 
 /// Of 1,000 events, so many arrive late.
@@ -42,12 +42,14 @@ pub struct Deliveries<'a> {
     told: u64,
     runs_begun: u32,
     batches: Batches<'a>,
+    portals: Option<Portals<'a>>,
 }
 
 impl<'a> Deliveries<'a> {
     pub(super) fn begin(simulation: &'a Simulation) -> anyhow::Result<Self> {
         let batches = Batches::of(simulation);
-        let mut deliveries = Self { simulation, pending: BTreeMap::new(), told: 0, runs_begun: 0, batches };
+        let portals = simulation.scenario.portal.then(|| Portals::of(simulation));
+        let mut deliveries = Self { simulation, pending: BTreeMap::new(), told: 0, runs_begun: 0, batches, portals };
         for org in simulation.orgs() {
             for event in org.registrations() {
                 deliveries.add(event.occurred_at, Manner::Prompt, Publication::of(event));
@@ -79,6 +81,10 @@ impl<'a> Deliveries<'a> {
         let of_batches = self.batches.tell(&run)?;
         self.arrive(&run, self.simulation.chance(&format!("deliveries of run {}", self.runs_begun)));
         self.arrive(&of_batches, self.simulation.chance(&format!("deliveries beside run {}", self.runs_begun)));
+        if let Some(portals) = &mut self.portals {
+            let seen = portals.tell(&run)?;
+            self.arrive(&seen, self.simulation.chance(&format!("deliveries of session {}", self.runs_begun)));
+        }
         self.runs_begun += 1;
         Ok(())
     }

@@ -67,8 +67,14 @@ impl Sample {
     /// The sample.
     pub fn make() -> anyhow::Result<Self> {
         let runs = FIRST.len() + SECOND.len();
-        let simulation =
-            Simulation::new(Scenario { seed: SEED, start: START, orgs: 2, runs: runs as u32, refused: 0 })?;
+        let simulation = Simulation::new(Scenario {
+            seed: SEED,
+            start: START,
+            orgs: 2,
+            runs: runs as u32,
+            refused: 0,
+            portal: false,
+        })?;
         let mut events = Vec::new();
         for org in simulation.orgs() {
             events.extend_from_slice(org.registrations());

@@ -7,7 +7,7 @@ use crate::publisher::Publication;
 
 fn scenario(seed: u64, runs: u32) -> Scenario {
     let start = events::time::parse("2026-03-02T06:00:00Z").unwrap();
-    Scenario { seed, start, orgs: 3, runs, refused: 12 }
+    Scenario { seed, start, orgs: 3, runs, refused: 12, portal: true }
 }
 
 fn simulation(seed: u64, runs: u32) -> Simulation {
@@ -18,7 +18,7 @@ fn all(simulation: &Simulation) -> Vec<Delivery> {
     simulation.deliveries().unwrap().collect::<anyhow::Result<_>>().unwrap()
 }
 
-fn admit(publication: &Publication) -> Result<events::Event, events::Refusal> {
+pub fn admit(publication: &Publication) -> Result<events::Event, events::Refusal> {
     let headers = publication.headers.iter().map(|(name, values)| {
         let (name, value): (&[u8], &[u8]) = (name.as_ref(), values[0].as_ref());
         (name, value)
@@ -167,4 +167,64 @@ fn the_sample_is_the_same_every_time_and_passes_the_door() {
         assert!(registered.contains(&event.org_id), "{event:?} comes before its org");
     }
     assert!(first.failed_run().is_some());
+}
+
+#[test]
+fn screens_of_a_portal_are_the_same_for_everybody_but_for_what_is_entered_and_shown() {
+    let events = events_of(&all(&simulation(9, 600)));
+    let mut screens: BTreeMap<_, Vec<payload::MicroStateObserved>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.event_type == payload::MicroStateObserved::TYPE) {
+        screens.entry((event.org_id, event.subject_id)).or_default().push(serde_json::from_str(&event.data).unwrap());
+    }
+    let shape = |observed: &payload::MicroStateObserved| {
+        let mut ui: serde_json::Value = serde_json::from_str(&serde_json::to_string(&observed.ui).unwrap()).unwrap();
+        for part in ui["headings"].as_array_mut().unwrap().iter_mut().filter(|part| part["dynamic"] == true) {
+            part["text"].take();
+        }
+        for part in ui["controls"].as_array_mut().unwrap() {
+            part["value"].take();
+            if part["dynamic"] == true {
+                part["label"].take();
+            }
+        }
+        (observed.title.as_str().to_owned(), ui.to_string())
+    };
+    let mut shapes = BTreeSet::new();
+    for ((org_id, _), seen) in &screens {
+        assert!(seen.iter().all(|observed| shape(observed) == shape(&seen[0])), "{seen:?}");
+        assert!(shapes.insert((org_id, shape(&seen[0]))), "two screens look the same: {:?}", seen[0]);
+    }
+    let values = |seen: &Vec<payload::MicroStateObserved>| {
+        seen.iter().map(|observed| serde_json::to_string(&observed.ui).unwrap()).collect::<BTreeSet<_>>().len()
+    };
+    assert!(screens.values().filter(|seen| seen.len() > 5).any(|seen| values(seen) > 1));
+    let titled = |text: &str| screens.values().flatten().any(|observed| observed.title.as_str().starts_with(text));
+    for title in ["Sign in", "Log on", "Continue", "Member eligibility", "Session expired", "No member found"] {
+        assert!(titled(title), "{title} does not occur");
+    }
+}
+
+#[test]
+fn a_session_goes_on_from_the_screen_that_it_came_to() {
+    let events = events_of(&all(&simulation(9, 200)));
+    let mut sessions: BTreeMap<_, Vec<(_, payload::UiTransitionObserved)>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.event_type == payload::UiTransitionObserved::TYPE) {
+        let moved: payload::UiTransitionObserved = serde_json::from_str(&event.data).unwrap();
+        assert_eq!(moved.from.subject(), event.subject_id);
+        sessions.entry(moved.run_id).or_default().push((event.occurred_at, moved));
+    }
+    assert!(sessions.len() > 60, "{}", sessions.len());
+    for mut session in sessions.into_values() {
+        session.sort_by_key(|(time, _)| *time);
+        assert!(session.windows(2).all(|pair| pair[0].1.to == pair[1].1.from), "{session:?}");
+    }
+}
+
+#[test]
+fn without_a_portal_the_runs_are_the_same_and_no_screens_are_told() {
+    let with = all(&simulation(7, 60));
+    let without = all(&Simulation::new(Scenario { portal: false, ..scenario(7, 60) }).unwrap());
+    let mut with = with.iter();
+    assert!(without.iter().all(|delivery| with.any(|other| other == delivery)));
+    assert!(events_of(&without).iter().all(|event| !event.event_type.contains("_state.")));
 }

@@ -34,6 +34,13 @@ fn with_uri<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Err
     Screenshot::deserialize(deserializer).map(|Screenshot(screenshot)| screenshot)
 }
 
+/// [`Screenshot`] for a field that may be absent.
+pub(in crate::payload) fn with_uri_if_any<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Object>, D::Error> {
+    Ok(Option::<Screenshot>::deserialize(deserializer)?.map(|Screenshot(screenshot)| screenshot))
+}
+
 /// A picture that has a `uri`, or a protected value in its place.
 pub(super) struct Screenshot(pub(super) Object);
 
@@ -63,4 +70,12 @@ pub(super) fn screenshot_alternatives() -> serde_json::Value {
         } },
         { "required": ["$protected"] },
     ])
+}
+
+/// What a picture may be where there may be none.
+#[cfg(feature = "schema")]
+pub(in crate::payload) fn optional_screenshot_alternatives() -> serde_json::Value {
+    let mut alternatives = screenshot_alternatives();
+    alternatives.as_array_mut().into_iter().for_each(|some| some.push(serde_json::json!({ "type": "null" })));
+    alternatives
 }

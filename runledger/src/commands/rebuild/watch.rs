@@ -45,6 +45,7 @@ fn name(phase: Phase) -> &'static str {
     match phase {
         Phase::Start => "looking",
         Phase::CatchUp => "catching up orgs",
+        Phase::Embed => "embedding texts of orgs",
         Phase::Load => "loading events",
         Phase::Index => "indexing tables",
         Phase::Compare => "comparing orgs",
