@@ -44,10 +44,8 @@ pub async fn measure(arena: &mut Arena, results: &mut Results) -> Result<()> {
 
     let mut tenants = Vec::new();
     for number in 0..ORGS {
-        let org_id: OrgId = sqlx::query_scalar("SELECT md5('org' || $1::text)::uuid")
-            .bind(number as i32)
-            .fetch_one(&mut owner)
-            .await?;
+        let org_id: OrgId =
+            sqlx::query_scalar("SELECT md5('org' || $1::text)::uuid").bind(number as i32).fetch_one(&mut owner).await?;
         tenants.push((org_id, Database::new(&database.url, Role::Reader)?.of_org(org_id).connect().await?));
     }
     let asked = questions_of(&mut owner, screens, questions).await?;
