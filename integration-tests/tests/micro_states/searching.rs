@@ -25,7 +25,7 @@ async fn load(stack: &Stack) {
             text_embedding, observed_count, first_seen_at, last_seen_at, created_at, updated_at)
         SELECT ('01900000-0000-7000-8000-0000000000' || lpad((n % 5)::text, 2, '0'))::uuid,
             ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '/', 'screen ' || n, '{}', 'payer',
-            CASE WHEN n % 40 = 0 THEN 'rare' END, sha256(n::text::bytea), 'title', CASE WHEN n % 8 = 7 THEN 'other' ELSE 'model' END,
+            CASE WHEN n % 41 = 0 THEN 'rare' END, sha256(n::text::bytea), 'title', CASE WHEN n % 8 = 7 THEN 'other' ELSE 'model' END,
             (SELECT array_agg(x + (random() - 0.5) * 0.9) FROM unnest(centre) AS x WHERE n = n)::real[]::halfvec,
             1, now(), now() - n * interval '1 minute', now(), now()
         FROM generate_series(1, 6000) AS n JOIN around ON number = (n * 7919) % 50;
@@ -59,7 +59,7 @@ async fn exact(stack: &Stack, org_id: OrgId, number: i32, meant: &str, k: i64) -
 /// Which share of the nearest is found, over many questions of every org.
 async fn recall(stack: &Stack, filter: &MicroStateFilter, meant: &str, k: i64) -> f64 {
     let (mut found, mut wanted) = (0, 0);
-    for number in (3..ROWS).step_by(ROWS as usize / 60) {
+    for number in (3..ROWS).step_by(ROWS as usize / 60 + 1) {
         let org_id = org(number % ORGS);
         let (vector, nearest) = exact(stack, org_id, number, meant, k).await;
         let mut conn = tenant(stack, org_id).await;

@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// The token and the body of a request.
+type Asked = (Option<String>, Value);
+
 /// What a server answers, one after the other, and what it was asked.
 #[derive(Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    asked: Arc<Mutex<Vec<(Option<String>, Value)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Script {
@@ -44,7 +47,7 @@ impl Script {
         format!("http://{address}")
     }
 
-    fn asked(&self) -> Vec<(Option<String>, Value)> {
+    fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
