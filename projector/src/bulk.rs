@@ -20,9 +20,6 @@ pub trait Bulk: Send {
     /// When only a newer version can fold it.
     fn apply(&mut self, recorded: &RecordedEvent) -> Result<(), Refusal>;
 
-    /// Takes an event into account that the projection's fold could not take when it came.
-    fn apply_parked(&mut self, recorded: &RecordedEvent);
-
     /// Reads a page of events for a projection that folds them in their order; each with the text that it wants embedded.
     ///
     /// # Errors
@@ -87,10 +84,6 @@ impl<P: Projection> Bulk for Subjects<P> {
             self.parked.push(Parked { subject_id, seq, reason: reason.clone() });
         }
         self.state.get_or_insert_default().apply(event);
-    }
-
-    fn apply_parked(&mut self, recorded: &RecordedEvent) {
-        self.state.get_or_insert_default().apply(FoldEvent::unfoldable(recorded, String::new()));
     }
 
     fn end_subject(&mut self, subject: Subject, lookups: &Lookups) {

@@ -19,9 +19,10 @@ use crate::{
     Registration,
     bulk::Bulk,
     copy::Copy,
+    embedding::{Embeddings, Supplied},
     generation::Target,
     parked,
-    projection::{Lookups, Subject},
+    projection::{FoldEvent, Lookups, Subject},
 };
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -131,7 +132,8 @@ async fn past_rows(
     }
     speak_for(conn, &asking).await?;
     folding.end_subject();
-    Ok(folding.fold.take().0)
+    // None of what commands recall has embeddings.
+    Ok(folding.fold.take(&Embeddings::none(&Supplied)).0)
 }
 
 /// The events of an org on their way through a fold, subject by subject.
@@ -151,7 +153,7 @@ impl Folding {
         }
         let (org_id, seq) = (self.org_id, recorded.seq);
         if self.parked.contains(&seq) {
-            self.fold.apply_parked(recorded);
+            self.fold.apply_read(recorded, FoldEvent::unfoldable(recorded, String::new()));
             return Ok(());
         }
         self.fold.apply(recorded).map_err(|refusal| RecallError::Unknown { org_id, seq, refusal })
