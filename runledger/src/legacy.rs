@@ -26,7 +26,8 @@ mod translation;
 
 pub use id_map::{IdMap, IdMapping, OrgMap};
 pub use reconcile::{Difference, compare};
-pub use rejects::{Reject, Report};
+pub use rejects::{Reject, Report, two_files};
+pub use row::Row;
 pub use run::{translate, unmapped_org};
 pub use source::{Shape, Source};
 pub use status::{Status, Statuses, parse_mapping};
@@ -57,10 +58,23 @@ pub enum LegacyError {
         "{schema}.{table} is runledger's own view of what it holds already; give the old database, or with --schema where the old tables are"
     )]
     OwnView { schema: String, table: &'static str },
-    #[error("PostgreSQL failed while {what} of the old database was read; run this again, which is harmless")]
+    #[error("PostgreSQL failed while {what} of the old database was read; {}", advice(source))]
     Read { what: String, source: sqlx::Error },
+    #[error("{path} is given for --rejects and for --differences; give two files")]
+    OneFile { path: PathBuf },
     #[error("{path} cannot be written; give another file")]
     Write { path: PathBuf, source: std::io::Error },
+}
+
+/// What to do about it.
+fn advice(error: &sqlx::Error) -> &'static str {
+    match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("42501") => "grant the user of --from SELECT on it, and USAGE on its schema",
+        Some("53100" | "53400") => {
+            "the old server has no room on disk to sort it: make room, or an index that begins with trace_id, or read a copy"
+        }
+        _ => "run this again, which is harmless",
+    }
 }
 
 #[cfg(test)]

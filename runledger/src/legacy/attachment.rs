@@ -3,7 +3,7 @@
 //! Read models have a place for log lines and screenshots of steps only; those of the trace itself become events that
 //! stay in the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
@@ -33,25 +33,25 @@ const BINDINGS: &str = "bindings.";
 
 /// Tells of all that hangs on the trace; `steps` are those that were taken.
 pub fn tell(translation: &mut Translation<'_>, trace: &Trace, steps: &Steps) -> anyhow::Result<()> {
-    let mut telling = Telling { translation, steps };
-    for row in trace.events() {
+    let mut telling = Telling { translation, steps, keys: HashSet::new() };
+    for row in telling.with_keys(trace.events()) {
         telling.event(row)?;
     }
-    for row in trace.screenshots() {
+    for row in telling.with_keys(trace.screenshots()) {
         telling.screenshot(row)?;
     }
-    for row in trace.endpoints() {
+    for row in telling.with_keys(trace.endpoints()) {
         telling.endpoint(row)?;
     }
     let mut context = Vec::new();
-    for row in trace.context() {
+    for row in telling.with_keys(trace.context()) {
         context.extend(telling.context(row, "key", |key| match key {
             // What these stand for is not what the old system meant.
             LEGACY | "$protected" => format!("context.{key}"),
             _ => key.to_owned(),
         })?);
     }
-    for row in trace.bindings() {
+    for row in telling.with_keys(trace.bindings()) {
         if row.id("step_id").is_some() {
             telling.binding_of_step(row)?;
         } else {
@@ -72,6 +72,8 @@ struct Member<'a> {
 struct Telling<'a, 't> {
     translation: &'a mut Translation<'t>,
     steps: &'a Steps,
+    /// Tables and primary keys of the rows that were told of.
+    keys: HashSet<(&'static str, String)>,
 }
 
 /// Whose a row is.
@@ -81,6 +83,18 @@ enum Owner {
 }
 
 impl Telling<'_, '_> {
+    /// The rows that have a key of their own; the others are rejected.
+    fn with_keys<'r>(&mut self, rows: impl Iterator<Item = &'r Row>) -> Vec<&'r Row> {
+        let mut kept = Vec::new();
+        for row in rows {
+            match row.own_key(&mut self.keys) {
+                Ok(()) => kept.push(row),
+                Err(reject) => self.translation.rejects.push(reject),
+            }
+        }
+        kept
+    }
+
     /// Whose the row is; none if it is a step's that was not taken: then it is rejected.
     fn owner(&mut self, row: &Row) -> Option<Owner> {
         let Some(old_id) = row.id("step_id") else { return Some(Owner::Run) };
@@ -109,7 +123,7 @@ impl Telling<'_, '_> {
 
     /// A text that the row has to have; without it the row is rejected.
     fn text<'r>(&mut self, row: &'r Row, column: &'static str) -> Option<&'r str> {
-        let text = row.message(column, &mut Vec::new());
+        let text = row.word(column, &mut Vec::new());
         if text.is_none() {
             self.translation
                 .rejects
@@ -122,7 +136,7 @@ impl Telling<'_, '_> {
         let Some(owner) = self.owner(row) else { return Ok(()) };
         let Some(at) = self.time(row, "created_at") else { return Ok(()) };
         let mut event = self.element(row)?;
-        if let Some(event_type) = row.message("event_type", &mut self.translation.rejects) {
+        if let Some(event_type) = row.word("event_type", &mut self.translation.rejects) {
             event.insert("event_type", Json::of(&event_type)?);
         }
         if let Some(payload) = row.json("payload", &mut self.translation.rejects) {
@@ -148,7 +162,7 @@ impl Telling<'_, '_> {
         let Some(uri) = self.text(row, "uri") else { return Ok(()) };
         let mut screenshot = self.element(row)?;
         screenshot.insert("uri", Json::of(&uri)?);
-        if let Some(sha256) = row.message("sha256", &mut self.translation.rejects) {
+        if let Some(sha256) = row.word("sha256", &mut self.translation.rejects) {
             screenshot.insert("sha256", Json::of(&sha256)?);
         }
         let step_id = match owner {
@@ -239,14 +253,13 @@ impl Telling<'_, '_> {
     /// Of several rows with one key, the latest counts, and of those of one time the last: these are told a
     /// microsecond apart, because the read model would decide by the events' ids.
     fn context_in_order(&mut self, mut members: Vec<Member<'_>>) -> anyhow::Result<()> {
-        members.sort_by_key(|member| member.time);
-        let mut taken = BTreeSet::new();
-        for member in &mut members {
-            while !taken.insert((member.key.clone(), member.time)) {
-                member.time += TimeDelta::microseconds(1);
+        members.sort_by(|a, b| (&a.key, a.time).cmp(&(&b.key, b.time)));
+        for place in 1..members.len() {
+            let [before, member] = &mut members[place - 1..=place] else { continue };
+            if before.key == member.key {
+                member.time = member.time.max(before.time + TimeDelta::microseconds(1));
             }
         }
-        members.sort_by(|a, b| (&a.key, a.time).cmp(&(&b.key, b.time)));
         for (place, member) in members.iter().enumerate() {
             let context = [(member.key.clone(), member.value.clone())].into_iter().collect();
             let is_taken = self.translation.tell(member.row, None, member.time, &RunContextAdded { context }, true)?;

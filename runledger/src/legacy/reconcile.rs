@@ -1,13 +1,13 @@
 //! What old rows said against what the read models say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::DateTime;
 use events::id::StepId;
 use serde_json::Value as Json;
 
 use super::{
-    Translated,
+    Reject, Translated,
     translation::{self, Place, Value},
 };
 
@@ -36,8 +36,26 @@ impl Difference {
     }
 }
 
-/// Compares the values of a trace with the row that its run has, `steps` included. Returns how many there were too.
+/// Compares the values of a trace with the row that its run has, `steps` included, and names what was refused besides.
+/// Returns how many there were too.
 pub fn compare(translated: &Translated, run: Option<&Json>, absent: Option<&str>) -> (usize, Vec<Difference>) {
+    let (mut values, mut differences) = compare_values(translated, run, absent);
+    let place = |it: &Difference| (it.table, it.key.clone(), it.column.clone());
+    let mut noted: HashSet<_> = differences.iter().map(place).collect();
+    for Reject { table, key, part, code, .. } in &translated.rejects {
+        let Some(column) = part.clone() else { continue };
+        let reason = Some(format!("rejected: {code}"));
+        let (old, new) = (String::new(), String::new());
+        let refused = Difference { table, key: key.clone(), column, old, new, reason };
+        if noted.insert(place(&refused)) {
+            values += 1;
+            differences.push(refused);
+        }
+    }
+    (values, differences)
+}
+
+fn compare_values(translated: &Translated, run: Option<&Json>, absent: Option<&str>) -> (usize, Vec<Difference>) {
     let Some(run) = run else {
         let row = translated.values.first();
         let missing = |value: &Value| Difference {
@@ -51,18 +69,25 @@ pub fn compare(translated: &Translated, run: Option<&Json>, absent: Option<&str>
         return (1, row.map(missing).into_iter().collect());
     };
     let actual = Actual::of(run);
-    let differences = translated.values.iter().filter_map(|value| difference(value, translated, &actual));
+    let mut rejects: HashMap<_, Vec<_>> = HashMap::new();
+    for reject in &translated.rejects {
+        rejects.entry((reject.table, &*reject.key)).or_default().push(reject);
+    }
+    let differences = translated.values.iter().filter_map(|value| {
+        let of_row = rejects.get(&(value.table, &*value.key)).map_or(&[][..], Vec::as_slice);
+        difference(value, of_row, &actual)
+    });
     (translated.values.len(), differences.collect())
 }
 
-fn difference(value: &Value, translated: &Translated, actual: &Actual<'_>) -> Option<Difference> {
-    let found = actual.find(&value.place);
+fn difference(value: &Value, rejects: &[&Reject], actual: &Actual<'_>) -> Option<Difference> {
+    let found = actual.find(&value.place, &value.old);
     if same(&value.old, &found) {
         return None;
     }
     // What was refused is told in the rejects file, and what has been cut off is in the ledger.
     let refused = || {
-        let reject = translated.rejects.iter().find(|reject| reject.table == value.table && reject.key == value.key)?;
+        let reject = rejects.iter().find(|reject| explains(reject, value))?;
         Some(format!("rejected: {}", reject.reason))
     };
     let cut_off = || {
@@ -80,16 +105,53 @@ fn difference(value: &Value, translated: &Translated, actual: &Actual<'_>) -> Op
     })
 }
 
+/// Whether what was refused is why the value is not there: the value itself, or an event that carries it. A row that was
+/// not taken as a whole has no values, so those of its key are another row's.
+fn explains(reject: &Reject, value: &Value) -> bool {
+    let Some(part) = &reject.part else { return false };
+    let column = match &value.place {
+        Place::Run(column) | Place::Step(_, column) => *column,
+        Place::Context(_) => "context",
+        Place::Listed(..) => "",
+    };
+    let carried: &[&str] = match part.split_once('.').map(|(_, event)| event) {
+        None => &[],
+        Some("created") => {
+            let elsewhere =
+                ["status", "started_at", "ended_at", "error_message", "input_data", "output_data", "retry_count"];
+            return !elsewhere.contains(&column) && !column.is_empty();
+        }
+        Some("started") => &["status", "started_at", "created_at", "input_data", "retry_count"],
+        Some("retried") => &["status", "started_at", "created_at", "error_message", "retry_count"],
+        Some(_) => &["status", "ended_at", "created_at", "error_message", "output_data", "retry_count"],
+    };
+    *part == value.column || carried.contains(&column)
+}
+
 /// The rows of a run and of its steps.
 struct Actual<'a> {
     run: &'a Json,
     steps: HashMap<&'a str, &'a Json>,
+    /// Elements of lists, by the step, the list, and each member that is an old key with its value.
+    listed: HashMap<(&'a str, &'static str, &'a str, String), Vec<&'a Json>>,
 }
 
 impl<'a> Actual<'a> {
     fn of(run: &'a Json) -> Self {
         let steps = run["steps"].as_array().into_iter().flatten();
-        Self { run, steps: steps.filter_map(|step| Some((step["step_id"].as_str()?, step))).collect() }
+        let steps: HashMap<_, _> = steps.filter_map(|step| Some((step["step_id"].as_str()?, step))).collect();
+        let mut listed: HashMap<_, Vec<_>> = HashMap::new();
+        for (step_id, row) in steps.iter().map(|(step_id, row)| (*step_id, *row)).chain([("", run)]) {
+            for list in ["events", "screenshots", "endpoints_used"] {
+                for element in row[list].as_array().into_iter().flatten() {
+                    let members = element.as_object().into_iter().flatten();
+                    for (member, key) in members.filter(|(member, _)| member.starts_with("legacy_")) {
+                        listed.entry((step_id, list, member.as_str(), key.to_string())).or_default().push(element);
+                    }
+                }
+            }
+        }
+        Self { run, steps, listed }
     }
 
     fn row(&self, step_id: Option<StepId>) -> &'a Json {
@@ -99,21 +161,18 @@ impl<'a> Actual<'a> {
         }
     }
 
-    fn find(&self, place: &Place) -> Json {
+    /// What stands there. Where a list has several elements of one old key, the one that is expected counts.
+    fn find(&self, place: &Place, expected: &Json) -> Json {
         match place {
             Place::Run(column) => canonical(column, &self.run[column]),
             Place::Context(key) => self.run["context"][key].clone(),
             Place::Step(step_id, column) => canonical(column, &self.row(Some(*step_id))[column]),
             Place::Listed(step_id, list, member, legacy_id) => {
-                let elements = self.row(*step_id)[list].as_array().into_iter().flatten();
-                let mut found = elements.filter(|element| element[member] == *legacy_id).cloned();
-                let mut element = found.next().unwrap_or_default();
-                if let Json::Object(members) = &mut element {
-                    members.remove("event_id");
-                    let time = canonical("time_at", members.get("time").unwrap_or(&Json::Null));
-                    members.insert("time".to_owned(), time);
-                }
-                element
+                let step_id = step_id.map(|step_id| step_id.to_string()).unwrap_or_default();
+                let found = self.listed.get(&(&*step_id, *list, &**member, legacy_id.to_string()));
+                let mut found = found.into_iter().flatten().map(|element| said(element));
+                let first = found.next().unwrap_or_default();
+                if same(&first, expected) { first } else { found.find(|it| same(it, expected)).unwrap_or(first) }
             }
         }
     }
@@ -122,6 +181,17 @@ impl<'a> Actual<'a> {
         let Place::Listed(step_id, ..) = place else { return false };
         self.row(*step_id)["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "list_truncated"))
     }
+}
+
+/// What an element says, without the id that its event has.
+fn said(element: &Json) -> Json {
+    let mut element = element.clone();
+    if let Json::Object(members) = &mut element {
+        members.remove("event_id");
+        let time = canonical("time_at", members.get("time").unwrap_or(&Json::Null));
+        members.insert("time".to_owned(), time);
+    }
+    element
 }
 
 /// Times are written in one way.

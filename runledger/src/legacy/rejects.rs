@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -27,6 +28,16 @@ impl Reject {
         let Self { table, key, trace_id, part, code, reason } = self.clone();
         let trace_id = trace_id.map(|trace_id| trace_id.to_string()).unwrap_or_default();
         [table.to_owned(), key, trace_id, part.unwrap_or_default(), code.to_owned(), reason]
+    }
+}
+
+/// Both are written: they have to be two files.
+pub fn two_files(rejects: &Path, differences: &Path) -> Result<(), LegacyError> {
+    // As if it were there, which it may not be.
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match absolute(rejects) == absolute(differences) {
+        true => Err(LegacyError::OneFile { path: rejects.to_owned() }),
+        false => Ok(()),
     }
 }
 
@@ -69,9 +80,16 @@ impl Report {
         Ok((beside, file))
     }
 
-    /// Gives the file its name; returns that if there is one.
+    /// Gives the file its name; returns that if there is one. If there is none, what is left of an earlier time goes.
     pub fn finish(mut self) -> Result<Option<PathBuf>, LegacyError> {
-        let Some((beside, mut file)) = self.file.take() else { return Ok(None) };
+        let Some((beside, mut file)) = self.file.take() else {
+            return match std::fs::remove_file(&self.path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    Err(LegacyError::Write { path: self.path.clone(), source })
+                }
+                _ => Ok(None),
+            };
+        };
         let named = file.flush().and_then(|()| std::fs::rename(&beside, &self.path));
         named.map_err(|source| LegacyError::Write { path: self.path.clone(), source })?;
         Ok(Some(self.path.clone()))

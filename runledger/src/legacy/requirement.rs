@@ -5,7 +5,7 @@
 //! longer active are told as they were made, and withdrawn if no other row of the same field is active.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet},
     str::FromStr,
 };
 
@@ -152,46 +152,28 @@ pub struct Told {
     pub translated: Translated,
 }
 
-/// The rows, those of one requirement together.
-pub struct Groups<'s> {
-    source: &'s mut Source,
-    buffer: VecDeque<Row>,
-}
-
-impl<'s> Groups<'s> {
-    pub async fn begin(source: &'s mut Source) -> Result<Self, LegacyError> {
-        source.rewind().await?;
-        Ok(Self { source, buffer: VecDeque::new() })
-    }
-
-    pub async fn next(&mut self) -> Result<Option<Vec<Row>>, LegacyError> {
-        let mut group: Vec<Row> = Vec::new();
-        loop {
-            if self.buffer.is_empty() {
-                let shape = self.source.shapes()[0].clone();
-                self.buffer = self.source.fetch(&shape).await?.into();
-            }
-            let is_next = |row: &Row| group.first().is_none_or(|first| words(first) == words(row));
-            match self.buffer.pop_front() {
-                Some(row) if is_next(&row) => group.push(row),
-                Some(row) => {
-                    self.buffer.push_front(row);
-                    return Ok(Some(group));
-                }
-                None => return Ok((!group.is_empty()).then_some(group)),
-            }
+/// All rows, in groups: those of one requirement together, everyone's and payers' before orgs'. Different words may mean
+/// the same requirement, so all are read before the first is told: the table is small.
+pub async fn groups(source: &mut Source, target: &Target) -> Result<Vec<Vec<Row>>, LegacyError> {
+    source.rewind().await?;
+    let shape = source.shapes()[0].clone();
+    let mut all = Vec::new();
+    loop {
+        let rows = source.fetch(&shape).await?;
+        if rows.is_empty() {
+            return Ok(grouped(target, all));
         }
+        all.extend(rows);
     }
 }
 
-fn words(row: &Row) -> [Option<String>; 4] {
-    row.table
-        .order
-        .iter()
-        .map(|column| row.text(column, &mut Vec::new()).map(str::to_owned))
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap_or_default()
+fn grouped(target: &Target, rows: Vec<Row>) -> Vec<Vec<Row>> {
+    let mut groups: BTreeMap<Option<Scope>, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        // Those of which it cannot be said what they are about are rejected one by one.
+        groups.entry(said::scope(target, &row).ok()).or_default().push(row);
+    }
+    groups.into_values().collect()
 }
 
 /// Translates groups; keeps in mind which fields everyone or a payer asks for, which come first.
@@ -208,10 +190,10 @@ impl<'t> Translator<'t> {
     /// The events of the rows of one requirement.
     pub fn translate(&mut self, rows: &[Row]) -> anyhow::Result<Told> {
         let mut told = Told::default();
-        let mut said = Vec::new();
+        let (mut said, mut keys) = (Vec::new(), HashSet::new());
         for row in rows {
             let mut rejects = Vec::new();
-            match Said::of(self.target, row, &mut rejects) {
+            match row.own_key(&mut keys).and_then(|()| Said::of(self.target, row, &mut rejects)) {
                 Ok(row) => said.push(row),
                 Err(reject) => told.translated.rejects.push(reject),
             }
@@ -220,15 +202,15 @@ impl<'t> Translator<'t> {
         // What is active comes last, and the last counts.
         said.sort_by_key(|row| (row.is_active, row.at()));
         let Some(scope) = said.first().map(|row| row.scope.clone()) else { return Ok(told) };
-        if scope.org.is_none() {
-            self.asked.insert((scope.task_type_id, scope.field.clone()));
-        }
         let is_asked = self.asked.contains(&(scope.task_type_id, scope.field.clone()));
         let mut telling =
             Telling { target: self.target, scope: &scope, is_asked, at: None, translated: told.translated };
         let mut counts = None;
-        for row in &said {
-            if telling.set(row)?
+        // What counts is told again when another row ceased to be active, which may have counted until then.
+        let ceased = said.iter().filter(|row| !row.is_active).filter_map(|row| row.updated).max();
+        for (place, row) in said.iter().enumerate() {
+            let again = ceased.filter(|_| row.is_active && place + 1 == said.len());
+            if telling.set(row, again.map_or(row.at(), |ceased| ceased.max(row.at())))?
                 && let Some(row) = counts.replace(row)
             {
                 telling.value(row, "", Place::Run("superseded"), "a row".into(), Value::Null, SUPERSEDED);
@@ -240,7 +222,11 @@ impl<'t> Translator<'t> {
             }
             telling.values(row);
         }
-        Ok(Told { translated: telling.translated, scope: Some(scope) })
+        let translated = telling.translated;
+        if scope.org.is_none() && counts.is_some_and(|row| row.is_active) {
+            self.asked.insert((scope.task_type_id, scope.field.clone()));
+        }
+        Ok(Told { translated, scope: Some(scope) })
     }
 }
 

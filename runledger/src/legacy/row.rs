@@ -1,6 +1,6 @@
 //! A row of an old table: the texts of its columns, and what they say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
@@ -15,21 +15,46 @@ use super::{
 use crate::event_log::time;
 
 /// A value has at most so many bytes: it has to fit into one message, and others with it.
-const VALUE_BYTES_MAX: usize = 900 * 1024;
+pub const VALUE_BYTES_MAX: usize = 900 * 1024;
+/// What a row's columns without a meaning here are called together.
+const EXTRA: &str = "other columns";
 
 /// A row as PostgreSQL writes it.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub table: &'static Table,
-    /// Those that are not null, by the column's name.
+    /// Those that are not null, by the column's name; none of those that are too long.
     fields: BTreeMap<&'static str, Vec<u8>>,
+    too_long: Vec<&'static str>,
     /// What else the row has, as a JSON object.
     extra: Option<Vec<u8>>,
 }
 
 impl Row {
     pub fn new(table: &'static Table, fields: BTreeMap<&'static str, Vec<u8>>, extra: Option<Vec<u8>>) -> Self {
-        Self { table, fields, extra }
+        let is_short = |value: &Vec<u8>| value.len() <= VALUE_BYTES_MAX;
+        let (fields, cut): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            fields.into_iter().partition(|(_, value)| is_short(value));
+        let mut too_long: Vec<_> = cut.into_keys().collect();
+        too_long.extend(extra.as_ref().filter(|extra| !is_short(extra)).map(|_| EXTRA));
+        Self { table, fields, too_long, extra: extra.filter(is_short) }
+    }
+
+    /// Whether there is nothing in the column.
+    pub fn is_null(&self, column: &str) -> bool {
+        !self.fields.contains_key(column) && !self.too_long.contains(&column)
+    }
+
+    /// Why the row is not taken, if its primary key is null or among those that other rows have.
+    pub fn own_key(&self, keys: &mut HashSet<(&'static str, String)>) -> Result<(), Reject> {
+        let (column, key) = (self.table.key, self.key());
+        if key.is_empty() {
+            return Err(self.reject("no_key", format!("its {column} is null, empty or too long")));
+        }
+        if !keys.insert((self.table.name, key)) {
+            return Err(self.reject("duplicate_key", format!("another row that belongs here has its {column}")));
+        }
+        Ok(())
     }
 
     /// Its primary key, as text; empty if it is null.
@@ -64,11 +89,17 @@ impl Row {
 
     /// A text.
     pub fn text(&self, column: &'static str, rejects: &mut Vec<Reject>) -> Option<&str> {
+        rejects.extend(self.too_long(column));
         let text = std::str::from_utf8(self.fields.get(column)?);
         if text.is_err() {
             rejects.push(self.reject_part(column, Code::InvalidUtf8.as_str(), "it is not UTF-8"));
         }
         text.ok()
+    }
+
+    fn too_long(&self, column: &'static str) -> Option<Reject> {
+        let reason = format!("it has more than {VALUE_BYTES_MAX} bytes");
+        self.too_long.contains(&column).then(|| self.reject_part(column, Code::TooComplex.as_str(), reason))
     }
 
     /// A text that is not empty.
@@ -113,9 +144,6 @@ impl Row {
         let text = self.text(column, rejects)?;
         let refused = |code: Code, reason: String| self.reject_part(column, code.as_str(), reason);
         let json = match json::check_text(text) {
-            _ if text.len() > VALUE_BYTES_MAX => {
-                Err(refused(Code::TooComplex, format!("it has {} bytes, more than {VALUE_BYTES_MAX}", text.len())))
-            }
             Ok(()) => serde_json::from_str(text).map_err(|error| refused(Code::MalformedJson, error.to_string())),
             Err(fault) if fault.code == Code::MalformedJson => {
                 Json::of(&text).map_err(|error| refused(Code::MalformedJson, error.to_string()))
@@ -125,29 +153,18 @@ impl Row {
         json.map_err(|reject| rejects.push(reject)).ok().filter(|json| json.as_str() != "null")
     }
 
-    /// A text as it can stand in a message.
-    pub fn message(&self, column: &'static str, rejects: &mut Vec<Reject>) -> Option<&str> {
-        let text = self.word(column, rejects)?;
-        if text.len() <= VALUE_BYTES_MAX {
-            return Some(text);
-        }
-        let reason = format!("it has {} bytes, more than {VALUE_BYTES_MAX}", text.len());
-        rejects.push(self.reject_part(column, Code::TooComplex.as_str(), reason));
-        None
-    }
-
     /// The columns that have no meaning here and are not null, by their names.
     pub fn extra(&self, rejects: &mut Vec<Reject>) -> Object {
+        rejects.extend(self.too_long(EXTRA));
         let Some(extra) = &self.extra else { return Object::default() };
-        let refused = match json::check(extra) {
-            _ if extra.len() > VALUE_BYTES_MAX => format!("they have {} bytes", extra.len()),
-            Err(fault) => fault.to_string(),
+        let (code, reason) = match json::check(extra) {
+            Err(fault) => (fault.code, fault.to_string()),
             Ok(()) => match serde_json::from_slice::<Object>(extra) {
                 Ok(extra) => return extra.into_iter().filter(|(_, value)| value.as_str() != "null").collect(),
-                Err(error) => error.to_string(),
+                Err(error) => (Code::MalformedJson, error.to_string()),
             },
         };
-        rejects.push(self.reject_part("other columns", Code::UnstorableText.as_str(), refused));
+        rejects.push(self.reject_part(EXTRA, code.as_str(), reason));
         Object::default()
     }
 }

@@ -35,10 +35,11 @@ pub fn translate(target: &Target, trace: &Trace) -> anyhow::Result<Translated> {
     let mut rejects = Vec::new();
     let old_org = row.text("org_id", &mut rejects);
     let Some(org_id) = old_org.and_then(|old_org| target.orgs.get(old_org)) else {
-        let old_org = old_org.map_or_else(|| "null".to_owned(), |old_org| format!("{old_org:?}"));
-        let unmapped =
-            |row: &Row| row.reject("unmapped_org", format!("its org_id is {old_org}; give --org-map {old_org}=ORG"));
-        rejects.extend(trace.rows().map(unmapped));
+        let reason = match old_org {
+            Some(old_org) => format!("its org_id is {old_org:?}; give --org-map {old_org:?}=ORG"),
+            None => "its org_id is null or no text; give it one by a view and --schema".to_owned(),
+        };
+        rejects.extend(trace.rows().map(|row| row.reject("unmapped_org", reason.as_str())));
         return Ok(Translated { rejects, ..Translated::default() });
     };
     let words = row.text("status", &mut rejects).unwrap_or_default().to_owned();
@@ -66,10 +67,10 @@ pub fn translate(target: &Target, trace: &Trace) -> anyhow::Result<Translated> {
     Ok(translation.finish())
 }
 
-/// The old org of the trace, if it is not mapped.
-pub fn unmapped_org(target: &Target, trace: &Trace) -> Option<String> {
-    let old_org = trace.row.text("org_id", &mut Vec::new()).unwrap_or("null");
-    target.orgs.get(old_org).is_none().then(|| old_org.to_owned())
+/// The old org of the trace, which may be none, if it is not mapped.
+pub fn unmapped_org(target: &Target, trace: &Trace) -> Option<Option<String>> {
+    let old_org = trace.row.text("org_id", &mut Vec::new());
+    old_org.and_then(|old_org| target.orgs.get(old_org)).is_none().then(|| old_org.map(str::to_owned))
 }
 
 fn without_trace(trace: &Trace, mut rejects: Vec<Reject>, code: &'static str, reason: String) -> Translated {
@@ -178,7 +179,7 @@ impl Run<'_, '_> {
 
     fn end(&mut self) -> anyhow::Result<()> {
         const COLUMN: &str = "error_message";
-        let message = self.row.message(COLUMN, &mut self.translation.rejects).map(str::to_owned);
+        let message = self.row.word(COLUMN, &mut self.translation.rejects).map(str::to_owned);
         let old = Value::from(message.clone());
         let (row, status) = (self.row, self.course.status);
         let Some(at) = self.course.ended().filter(|_| status != Status::Completed) else {

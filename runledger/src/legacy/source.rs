@@ -2,18 +2,23 @@
 //!
 //! Everything is read in one REPEATABLE READ READ ONLY transaction, so whatever the old system does meanwhile, what
 //! is imported and what is reconciled are one state of it; and nothing is ever written. Each table is read by a cursor,
-//! in the order of `trace_id`, so that memory does not grow with the tables. Types matter little: columns
-//! come as the text that PostgreSQL has for them, times in UTC.
+//! in the order of `trace_id`, so that memory does not grow with the tables, and of a value comes no more than shows
+//! that it is too long. Types matter little: columns come as the text that PostgreSQL has for them, times in UTC.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
+use futures::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row as _, ValueRef, postgres::PgConnectOptions, raw_sql,
 };
 
-use super::{LegacyError, row::Row, table::Table};
+use super::{
+    LegacyError,
+    row::{Row, VALUE_BYTES_MAX},
+    table::Table,
+};
 
-/// Rows are fetched so many at a time: with values of a megabyte that is still bounded.
+/// Rows are fetched so many at a time.
 const ROWS_AT_ONCE: usize = 100;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -151,7 +156,6 @@ impl Source {
         }
         let table = shape.table;
         let fetch = format!("FETCH FORWARD {ROWS_AT_ONCE} FROM old_{}", table.name);
-        let rows = raw_sql(AssertSqlSafe(fetch)).fetch_all(&mut self.conn).await.map_err(Self::failed(table.name))?;
         let row = |row: sqlx::postgres::PgRow| -> Result<Row, sqlx::Error> {
             let mut fields = BTreeMap::new();
             for (place, name) in shape.present.iter().enumerate() {
@@ -162,7 +166,9 @@ impl Source {
             let extra = if is_extra_kept(shape) { bytes(&row, shape.present.len())? } else { None };
             Ok(Row::new(table, fields, extra))
         };
-        rows.into_iter().map(row).collect::<Result<_, _>>().map_err(Self::failed(table.name))
+        // One by one: a row drops what is too long before the next one comes.
+        let rows = raw_sql(AssertSqlSafe(fetch)).fetch(&mut self.conn).and_then(async |found| row(found));
+        rows.try_collect().await.map_err(Self::failed(table.name))
     }
 
     fn name(&self, shape: &Shape) -> String {
@@ -171,21 +177,25 @@ impl Source {
 
     fn select(&self, shape: &Shape) -> String {
         let text = |name: &&str| match shape.arrays.contains(name) {
-            true => format!("to_json(t.{})::text", quoted(name)),
-            false => format!("t.{}::text", quoted(name)),
+            true => cut(&format!("to_json(t.{})::text", quoted(name))),
+            false => cut(&format!("t.{}::text", quoted(name))),
         };
         let mut columns: Vec<_> = shape.present.iter().map(text).collect();
         if is_extra_kept(shape) {
             // Not `jsonb`, which fails on what the door refuses row by row.
             let extra: Vec<_> = shape.extra.iter().map(|name| format!("t.{}", quoted(name))).collect();
-            columns.push(format!("(SELECT row_to_json(x)::text FROM (SELECT {}) x)", extra.join(", ")));
+            columns.push(cut(&format!("(SELECT row_to_json(x)::text FROM (SELECT {}) x)", extra.join(", "))));
         }
-        // Rows without a trace come last, those without an org first: these are everyone's.
-        let nulls = if shape.table.order.contains(&"org_id") { "FIRST" } else { "LAST" };
+        // Rows without a trace come last.
         let order = shape.table.order.iter().chain([&shape.table.key]).filter(|name| shape.present.contains(name));
-        let order: Vec<_> = order.map(|name| format!("t.{} NULLS {nulls}", quoted(name))).collect();
+        let order: Vec<_> = order.map(|name| format!("t.{} NULLS LAST", quoted(name))).collect();
         format!("SELECT {} FROM {} t ORDER BY {}", columns.join(", "), self.name(shape), order.join(", "))
     }
+}
+
+/// No more of a text than shows that it is too long.
+fn cut(text: &str) -> String {
+    format!("left({text}, {})", VALUE_BYTES_MAX + 1)
 }
 
 fn is_extra_kept(shape: &Shape) -> bool {

@@ -87,8 +87,7 @@ impl Step<'_, '_> {
             metadata: None,
             legacy_step_id: Some(old_id),
         };
-        let name =
-            self.row.message("step_name", &mut self.translation.rejects).map(|name| Json::of(&name)).transpose()?;
+        let name = self.row.word("step_name", &mut self.translation.rejects).map(|name| Json::of(&name)).transpose()?;
         for (column, value) in self.row.extra(&mut self.translation.rejects) {
             self.legacy.insert(column, value);
         }
@@ -177,7 +176,7 @@ impl Step<'_, '_> {
 
     fn end(&mut self) -> anyhow::Result<()> {
         let (step_id, attempt, status) = (self.step_id, self.attempt, self.course.status);
-        let message = self.row.message("error_message", &mut self.translation.rejects).map(str::to_owned);
+        let message = self.row.word("error_message", &mut self.translation.rejects).map(str::to_owned);
         let output_data = self.row.json("output_data", &mut self.translation.rejects);
         let output = value_of(output_data.as_ref());
         let is_completed = status == Status::Completed;

@@ -150,7 +150,7 @@ pub static BINDINGS: Table = Table {
 /// Those of runs: first the traces, then what belongs to traces.
 pub static TABLES: [&Table; 7] = [&TRACE, &STEPS, &EVENTS, &SCREENSHOTS, &CONTEXT, &ENDPOINTS, &BINDINGS];
 
-/// The flat table of field requirements. Those of everyone come first, and those of one field together.
+/// The flat table of field requirements.
 pub static REQUIREMENTS: Table = Table {
     name: "field_requirement",
     key: "field_requirement_id",
@@ -173,5 +173,5 @@ pub static REQUIREMENTS: Table = Table {
         column("is_active"),
     ],
     keeps_extra: false,
-    order: &["org_id", "payer_id", "task_type_id", "field_name"],
+    order: &[],
 };

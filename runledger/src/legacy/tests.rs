@@ -12,6 +12,9 @@ use super::{
     *,
 };
 
+mod comparing;
+mod refused;
+
 const ORG: &str = "8f1c2a4e-0b7d-4c55-9d2e-6a1f3b5c7d90";
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -216,7 +219,7 @@ fn all_rows_of_an_org_that_is_not_mapped_are_named() {
     let given = Trace::new(trace(&[("org_id", "8")]), vec![step("5", &[])]);
     let unmapped = translate(&target(), &given).unwrap();
     assert_eq!(rejects(&unmapped), [("workflow_trace", "", "unmapped_org"), ("workflow_steps", "", "unmapped_org")]);
-    assert_eq!(unmapped_org(&target(), &given).as_deref(), Some("8"));
+    assert_eq!(unmapped_org(&target(), &given), Some(Some("8".to_owned())));
 }
 
 #[test]
@@ -456,4 +459,22 @@ fn a_formula_is_text_in_the_rejects_file() {
         Some("workflow_trace,17,17,,orphan,'=HYPERLINK()")
     );
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_of_an_earlier_time_goes_when_there_is_nothing_to_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rejects.csv");
+    std::fs::write(&path, "of the run before").unwrap();
+    assert_eq!(Report::new(path.clone(), &Reject::COLUMNS).finish().unwrap(), None);
+    assert!(!path.exists());
+    assert_eq!(Report::new(path, &Reject::COLUMNS).finish().unwrap(), None);
+}
+
+#[test]
+fn rejects_and_differences_go_to_two_files() {
+    let (one, other) = (std::path::Path::new("a.csv"), std::path::Path::new("b.csv"));
+    assert!(two_files(one, other).is_ok());
+    let error = two_files(one, std::path::Path::new("./a.csv")).unwrap_err().to_string();
+    assert!(error.contains("a.csv") && error.contains("--differences"), "{error}");
 }

@@ -14,8 +14,8 @@ pub enum Item {
     Trace(Box<Trace>),
     /// A row of whose `trace_id` there is no trace.
     Orphan(Row),
-    /// A trace without, or with another's, `trace_id`.
-    NoTrace(Row, &'static str),
+    /// A trace without, or with another's, `trace_id`: the code and the reason.
+    NoTrace(Row, &'static str, &'static str),
 }
 
 /// A trace and its rows in the other tables, in the order of their keys. Held in memory as a whole.
@@ -102,10 +102,10 @@ impl<'s> Traces<'s> {
         }
         let Some(row) = self.traces.buffer.pop_front() else { return Ok(None) };
         let Some(trace_id) = row.trace_id() else {
-            return Ok(Some(Item::NoTrace(row, "its trace_id is null")));
+            return Ok(Some(Item::NoTrace(row, "no_key", "its trace_id is null")));
         };
         if self.last_trace_id.replace(trace_id) == Some(trace_id) {
-            return Ok(Some(Item::NoTrace(row, "another row has its trace_id")));
+            return Ok(Some(Item::NoTrace(row, "duplicate_key", "another row has its trace_id")));
         }
         let mut of_trace = Vec::new();
         for children in &mut self.children {

@@ -3,7 +3,7 @@
 //! Every id is derived from the old keys, and an event's id from all that it says besides: rows that have not changed
 //! give the same events again. What the door would refuse is a reject and not an event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use events::{
@@ -201,8 +201,10 @@ impl<'t> Translation<'t> {
         time(self.earliest.get(&step_id).copied())
     }
 
-    /// All that was told, counted and in the order of time.
+    /// All that was told, counted and in the order of time. What was told twice alike is one event, and counts once.
     pub fn finish(mut self) -> Translated {
+        let mut told = HashSet::new();
+        self.events.retain(|event| told.insert(event.event_id));
         self.events.sort_by_key(|event| (event.occurred_at, place(&event.event_type)));
         let import_id = self.target.import_id(self.org_id);
         let mut sequence = 0;

@@ -61,4 +61,4 @@ INSERT INTO workflow_trace_context VALUES
 INSERT INTO workflow_trace_endpoint VALUES (1, 1, 'Portal 4', '2016-03-01 09:00:10+00');
 INSERT INTO workflow_data_bindings VALUES
     (1, 1, NULL, 'claim', '{"n": 1.10}', '2016-03-01 09:00+00'),
-    (1, 1, 101, 'claim', 'CLM-1', '2016-03-01 09:00+00');
+    (2, 1, 101, 'claim', 'CLM-1', '2016-03-01 09:00+00');

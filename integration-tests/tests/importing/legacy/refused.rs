@@ -74,5 +74,8 @@ async fn whoever_may_only_read_the_old_tables_can_import_them() {
     let as_reader = OldDatabase { url: format!("{scheme}://{reader}:reader@{place}") };
     let (is_good, said) = imported(&stack, &as_reader, &Files::new(), org_id, &["--execute"]).await;
     assert!(is_good, "{said}");
+    old.execute(&format!("REVOKE SELECT ON workflow_steps FROM {reader}")).await;
+    let said = refusal(&stack, &as_reader, org_id, &[]).await;
+    assert!(said.contains("workflow_steps") && said.contains("SELECT"), "{said}");
     old.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}")).await;
 }

@@ -65,6 +65,9 @@ async fn the_flat_table_becomes_three_tiers_once_however_often_it_is_imported() 
     let mut rejected = files.rejected();
     rejected.sort();
     assert_eq!(rejected, ["field_requirement 6  unmapped_org", "field_requirement 7  unknown_level"]);
+    let import_id = said["imports"][org_id.to_string()].as_str().unwrap();
+    let refused = run(&stack, ["import", "revert", import_id]).await;
+    assert!(!refused.success && refused.stderr.contains("brought requirements"), "{}", refused.stderr);
     let row = |tier: &str, field: &str, level: Value| json!({ "tier": tier, "field": field, "status": "active", "level": level, "rule": null, "validation": null });
     let mut plan = row("global", "plan", json!("conditional"));
     plan["rule"] = json!({ "==": [{ "var": "plan" }, "HMO"] });

@@ -77,6 +77,7 @@ pub struct Legacy {
 
 impl Legacy {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        legacy::two_files(&self.rejects_path(), &self.differences_path())?;
         let orgs = OrgMap::of(self.org_map.clone())?.of_tenants()?;
         let statuses = Statuses::usual_and(self.status.clone());
         let target = Target { name: self.name.clone(), orgs, statuses, now: events::time::now() };
@@ -88,7 +89,9 @@ impl Legacy {
         let mut outcome = Outcome::of(mode, imports.collect(), &mut source).await?;
         if self.execute {
             self.execute(settings, &mut conn, &target, &mut source, &mut outcome).await?;
-        } else if !self.reconcile {
+        } else if self.reconcile {
+            caught_up(settings, target.orgs.ids().into_keys().collect()).await?;
+        } else {
             self.survey(&mut conn, &target, &mut source, &mut outcome).await?;
         }
         if self.reconcile || self.execute && !self.no_wait {
@@ -208,6 +211,13 @@ async fn arrive(
         }
     }
     Ok(all)
+}
+
+/// Waits until what the stream holds now can be seen: an import may not have waited for it.
+pub async fn caught_up(settings: &Settings, orgs: Vec<OrgId>) -> anyhow::Result<()> {
+    let client = settings.connect_to_nats().await?;
+    let last_seq = EventStream::ensure(&client).await?.last_seq().await?;
+    wait::until_projected(settings, &client, last_seq, &orgs).await
 }
 
 /// Whether all orgs are registered that old ones are mapped to.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     path::PathBuf,
     process::ExitCode,
+    vec,
 };
 
 use clap::{Args, builder::NonEmptyStringValueParser};
@@ -22,8 +23,9 @@ use super::legacy::{
 use crate::{
     commands::wait,
     legacy::{
-        IdMap, IdMapping, OrgMap, REQUIREMENTS, Reject, Report, Source,
-        requirement::{self, Groups, Level, Target, Told, Translator},
+        IdMap, IdMapping, LegacyError, OrgMap, REQUIREMENTS, Reject, Report, Row, Source,
+        requirement::{self, Level, Target, Told, Translator},
+        two_files,
     },
     progress::Progress,
     publisher::{Acknowledged, Publication, Publisher},
@@ -88,6 +90,9 @@ pub struct LegacyRequirements {
 
 impl LegacyRequirements {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let [rejects, differences] = [(&self.rejects, "rejects"), (&self.differences, "differences")]
+            .map(|(given, what)| self.path(given.as_ref(), what));
+        two_files(&rejects, &differences)?;
         let target = Target {
             name: self.name.clone(),
             orgs: OrgMap::of(self.org_map.clone())?.of_tenants()?,
@@ -104,7 +109,9 @@ impl LegacyRequirements {
         let mode = Mode::of(self.execute, self.reconcile);
         let mut outcome = Outcome::of(mode, imports, &mut source).await?;
         outcome.reverts = false;
-        if mode != Mode::Reconcile {
+        if mode == Mode::Reconcile {
+            legacy_command::caught_up(settings, target.orgs.ids().into_keys().collect()).await?;
+        } else {
             let publisher = self.publisher(settings).await?;
             let last_stream_seq = self.import(&mut conn, &target, &mut source, &mut outcome, publisher).await?;
             if self.execute && !self.no_wait {
@@ -145,8 +152,8 @@ impl LegacyRequirements {
     ) -> anyhow::Result<u64> {
         let progress = Progress::start("reading the old requirements", outcome.rows());
         let mut rejects = Report::new(self.path(self.rejects.as_ref(), "rejects"), &Reject::COLUMNS);
-        let mut pages = Pages { groups: Groups::begin(source).await?, translator: Translator::new(target) };
-        while let Some(page) = pages.next(&mut outcome.tally, &progress).await? {
+        let mut pages = Pages::begin(source, target).await?;
+        while let Some(page) = pages.next(&mut outcome.tally, &progress)? {
             let known = known(conn, &page).await?;
             outcome.events_known += known.len() as u64;
             for told in page {
@@ -182,11 +189,11 @@ impl LegacyRequirements {
     ) -> anyhow::Result<()> {
         let progress = Progress::start("comparing with the old requirements", outcome.rows());
         let mut reconciliation = Reconciliation::into(self.path(self.differences.as_ref(), "differences"));
-        let mut pages = Pages { groups: Groups::begin(source).await?, translator: Translator::new(target) };
+        let mut pages = Pages::begin(source, target).await?;
         let mut tally = Tally::of(&[&REQUIREMENTS]);
         // The rows of one org at a time: those of an org come together.
         let (mut org_id, mut rows) = (None, Rows::new());
-        while let Some(page) = pages.next(&mut tally, &progress).await? {
+        while let Some(page) = pages.next(&mut tally, &progress)? {
             let known = known(conn, &page).await?;
             for told in &page {
                 let Some(scope) = &told.scope else { continue };
@@ -211,15 +218,20 @@ impl LegacyRequirements {
 
 /// Pages of translated requirements.
 struct Pages<'a> {
-    groups: Groups<'a>,
+    groups: vec::IntoIter<Vec<Row>>,
     translator: Translator<'a>,
 }
 
-impl Pages<'_> {
-    async fn next(&mut self, tally: &mut Tally, progress: &Progress) -> anyhow::Result<Option<Vec<Told>>> {
+impl<'a> Pages<'a> {
+    async fn begin(source: &mut Source, target: &'a Target) -> Result<Self, LegacyError> {
+        let groups = requirement::groups(source, target).await?.into_iter();
+        Ok(Self { groups, translator: Translator::new(target) })
+    }
+
+    fn next(&mut self, tally: &mut Tally, progress: &Progress) -> anyhow::Result<Option<Vec<Told>>> {
         let mut page = Vec::new();
         while page.len() < REQUIREMENTS_A_PAGE
-            && let Some(rows) = self.groups.next().await?
+            && let Some(rows) = self.groups.next()
         {
             progress.add(rows.len() as u64);
             rows.iter().for_each(|row| tally.read(row.table.name));

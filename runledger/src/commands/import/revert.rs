@@ -23,6 +23,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Among so many of the latest imports one is looked for that brought no runs.
+const IMPORTS_MAX: i64 = 1_000;
+
 /// Take back what an import brought: all its runs are retracted
 ///
 /// The read models drop every run that has an event of this import, also one that has events from
@@ -55,7 +58,9 @@ impl Revert {
         let client = settings.connect_to_nats().await?;
         let runs = runs_of_import(settings, &client, &self.import_id, self.org).await?;
         let orgs: BTreeSet<_> = runs.iter().map(|run| run.org_id).collect();
-        let [org_id] = Vec::from_iter(orgs)[..] else { return Err(self.not_one_org(&runs)) };
+        let [org_id] = Vec::from_iter(orgs)[..] else {
+            return Err(self.not_one_org(settings, &runs).await?);
+        };
         let reason = self.reason.clone().unwrap_or_else(|| format!("import {} was reverted", self.import_id));
         let (said, import_id) = (Said::Retracted { reason }, Some(self.import_id.clone()));
         let correction = Correction { said, by: self.by, import_id };
@@ -72,16 +77,22 @@ impl Revert {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn not_one_org(&self, runs: &[RecordedRun]) -> anyhow::Error {
+    async fn not_one_org(&self, settings: &Settings, runs: &[RecordedRun]) -> anyhow::Result<anyhow::Error> {
         let import_id = output::printable(&self.import_id);
         let orgs: BTreeSet<_> = runs.iter().map(|run| run.org_id.to_string()).collect();
         if orgs.is_empty() {
-            return anyhow!(
-                "the ledger has no runs of import {import_id}; `runledger import list` shows which imports there are"
-            );
+            let imports = correction::imports(&mut settings.connect(Role::Admin).await?, self.org, IMPORTS_MAX).await?;
+            return Ok(match imports.iter().any(|import| import.import_id == self.import_id) {
+                true => anyhow!(
+                    "import {import_id} brought requirements and no runs, and these cannot be reverted: withdraw them by events, see docs/REQUIREMENTS.md, or set is_active to false in the old table and import it again"
+                ),
+                false => anyhow!(
+                    "the ledger has no runs of import {import_id}; `runledger import list` shows which imports there are"
+                ),
+            });
         }
         let orgs = Vec::from_iter(orgs).join(", ");
-        anyhow!("import {import_id} occurs in several orgs: say which with --org: {orgs}")
+        Ok(anyhow!("import {import_id} occurs in several orgs: say which with --org: {orgs}"))
     }
 
     fn report(&self, org_id: OrgId, retracted: usize, already: usize, arrived: usize) -> anyhow::Result<()> {

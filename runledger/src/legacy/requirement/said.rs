@@ -49,8 +49,8 @@ impl<'r> Said<'r> {
         }
         let (rule, old_rule) = rule(row, level, rejects)?;
         let (validation, old_validation) = validation(row, rejects);
-        let help_text = row.message("help_text", rejects).map(str::to_owned);
-        let is_active = row.word("is_active", rejects).is_none_or(is_true);
+        let help_text = row.word("help_text", rejects).map(str::to_owned);
+        let is_active = boolean(row, "is_active")?.is_none_or(|(is_active, _)| is_active);
         Ok(Self {
             row,
             scope,
@@ -74,18 +74,27 @@ impl<'r> Said<'r> {
     }
 }
 
-fn scope(target: &Target, row: &Row) -> Result<Scope, Reject> {
-    let word = |column| row.word(column, &mut Vec::new()).filter(|text| !text.trim().is_empty());
-    let lacking = |column: &str| row.reject("no_value", format!("its {column} is null, empty or no text"));
-    let org = word("org_id").map(|old| {
+/// What is in a column, none if that is null: nothing else means that there is nothing.
+fn given<'r>(row: &'r Row, column: &'static str) -> Result<Option<&'r str>, Reject> {
+    let text = row.word(column, &mut Vec::new()).filter(|text| !text.trim().is_empty());
+    if text.is_none() && !row.is_null(column) {
+        return Err(row.reject("no_value", format!("its {column} is empty or cannot be read as text")));
+    }
+    Ok(text)
+}
+
+/// What the row is about, and whose it is.
+pub fn scope(target: &Target, row: &Row) -> Result<Scope, Reject> {
+    let lacking = |column: &str| row.reject("no_value", format!("its {column} is null"));
+    let org = given(row, "org_id")?.map(|old| {
         target
             .orgs
             .get(old)
             .ok_or_else(|| row.reject("unmapped_org", format!("its org_id is {old:?}; give --org-map {old:?}=ORG")))
     });
-    let payer_id = word("payer_id").map(|old| target.id(&target.payers, old).ok_or_else(|| lacking("payer_id")));
-    let task_type = word("task_type_id").ok_or_else(|| lacking("task_type_id"))?;
-    let field = word("field_name").ok_or_else(|| lacking("field_name"))?;
+    let payer_id = given(row, "payer_id")?.map(|old| target.id(&target.payers, old).ok_or_else(|| lacking("payer_id")));
+    let task_type = given(row, "task_type_id")?.ok_or_else(|| lacking("task_type_id"))?;
+    let field = given(row, "field_name")?.ok_or_else(|| lacking("field_name"))?;
     Ok(Scope {
         org: org.transpose()?,
         payer_id: payer_id.transpose()?,
@@ -94,8 +103,17 @@ fn scope(target: &Target, row: &Row) -> Result<Scope, Reject> {
     })
 }
 
-fn is_true(text: &str) -> bool {
-    matches!(text.trim().to_lowercase().as_str(), "true" | "t" | "1" | "yes" | "y" | "active")
+/// Whether a column says yes or no, and in which word; none if it is null.
+fn boolean<'r>(row: &'r Row, column: &'static str) -> Result<Option<(bool, &'r str)>, Reject> {
+    let Some(text) = given(row, column)? else { return Ok(None) };
+    match text.trim().to_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "y" | "active" => Ok(Some((true, text))),
+        "false" | "f" | "0" | "no" | "n" | "inactive" => Ok(Some((false, text))),
+        _ => {
+            let reason = format!("its {column} is {text:?}; make it true or false by a view and --schema");
+            Err(row.reject("unknown_value", reason))
+        }
+    }
 }
 
 fn level(target: &Target, row: &Row) -> Result<(Option<Level>, Value, &'static str), Reject> {
@@ -111,9 +129,9 @@ fn level(target: &Target, row: &Row) -> Result<(Option<Level>, Value, &'static s
         let old = if level.name() == word { level.name() } else { old };
         return Ok((Some(level), old.into(), OTHER_WORD));
     }
-    let Some(is_required) = row.word("is_required", &mut Vec::new()) else { return Ok((None, Value::Null, "")) };
-    let level = if is_true(is_required) { RequirementLevel::Required } else { RequirementLevel::Optional };
-    Ok((Some(Level::Is(level)), is_required.into(), OF_A_BOOLEAN))
+    let Some((is_required, word)) = boolean(row, "is_required")? else { return Ok((None, Value::Null, "")) };
+    let level = if is_required { RequirementLevel::Required } else { RequirementLevel::Optional };
+    Ok((Some(Level::Is(level)), word.into(), OF_A_BOOLEAN))
 }
 
 fn rule(row: &Row, level: Option<Level>, rejects: &mut Vec<Reject>) -> Result<(Option<Rule>, Value), Reject> {

@@ -16,7 +16,7 @@ use super::{
     said::{RULE_OF_NO_CONDITION, Said},
 };
 use crate::legacy::{
-    Translated,
+    Reject, Translated,
     translation::{self, Place, seal, value_of},
 };
 
@@ -36,7 +36,7 @@ pub struct Telling<'a> {
 
 impl Telling<'_> {
     /// Sets what the row says, later than what was set before. Returns whether it was taken.
-    pub fn set(&mut self, said: &Said<'_>) -> anyhow::Result<bool> {
+    pub fn set(&mut self, said: &Said<'_>, at: DateTime<Utc>) -> anyhow::Result<bool> {
         let Scope { org, payer_id, task_type_id, field } = self.scope.clone();
         let Ok(field) = IndexedText::try_from(&*field) else {
             self.translated.rejects.push(said.row.reject("too_long", "its field_name is longer than 512 bytes"));
@@ -58,7 +58,7 @@ impl Telling<'_> {
         match (org, payer_id) {
             (Some(_), payer_id) => self.tell(
                 said,
-                said.at(),
+                at,
                 &OrgPolicySet {
                     payer_id,
                     task_type_id,
@@ -74,14 +74,12 @@ impl Telling<'_> {
             ),
             (None, Some(_)) => self.tell(
                 said,
-                said.at(),
+                at,
                 &PayerRequirementSet { task_type_id, field, level, rule, validation, help_text, reason, set_by },
             ),
-            (None, None) => self.tell(
-                said,
-                said.at(),
-                &RequirementSet { field, level, rule, validation, help_text, reason, set_by },
-            ),
+            (None, None) => {
+                self.tell(said, at, &RequirementSet { field, level, rule, validation, help_text, reason, set_by })
+            }
         }
     }
 
@@ -113,7 +111,10 @@ impl Telling<'_> {
         event.occurred_at = events::time::cut(at);
         event.extensions = Some(json!({ "importid": self.target.import_id(org_id) }).to_string());
         if let Err(Refusal { code, reason }) = seal(said.row, &mut event, self.target.now)? {
-            self.translated.rejects.push(said.row.reject(code.as_str(), format!("{}: {reason}", event.event_type)));
+            // A row whose setting was taken is taken, though it stays.
+            let part = T::TYPE.ends_with(".withdrawn").then(|| event.event_type.clone());
+            let reject = said.row.reject(code.as_str(), format!("{}: {reason}", event.event_type));
+            self.translated.rejects.push(Reject { part, ..reject });
             return Ok(false);
         }
         self.at = Some(at);

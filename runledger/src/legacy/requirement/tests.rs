@@ -143,6 +143,94 @@ fn what_is_no_longer_active_is_withdrawn_unless_another_row_is() {
     let (events, _) = told(&[vec![row("2", &[("requirement", "required")]), old()]]);
     assert_eq!(
         events,
-        [r#"requirement.set 2022-01-01 {"level":"optional"}"#, r#"requirement.set 2022-01-01 {"level":"required"}"#,]
+        [r#"requirement.set 2022-01-01 {"level":"optional"}"#, r#"requirement.set 2023-01-01 {"level":"required"}"#,]
     );
+}
+
+#[test]
+fn what_counted_before_counts_again_when_the_other_row_is_no_longer_active() {
+    let set = |id: &str, level: &str, is_active: &str, updated: &str| {
+        row(id, &[("requirement", level), ("is_active", is_active), ("updated_at", updated)])
+    };
+    let first = [set("1", "required", "t", "2022-01-05"), set("2", "optional", "t", "2022-01-06")];
+    let then = [set("1", "required", "t", "2022-01-05"), set("2", "optional", "f", "2022-01-07")];
+    let (mut events, _) = told(&[first.to_vec(), then.to_vec()]);
+    events.sort_by_key(|event| event.split(' ').nth(1).map(str::to_owned));
+    assert_eq!(events.last().unwrap(), r#"requirement.set 2022-01-07 {"level":"required"}"#);
+}
+
+#[test]
+fn rows_of_one_requirement_come_together_whatever_their_words() {
+    const UUID: &str = "018F6E2A-7C1B-7D60-9A33-5B1F4C0D9E22";
+    let (lower, of) = (UUID.to_lowercase(), |id: &str, fields: &[(&'static str, &str)]| row(id, fields));
+    let rows = vec![
+        of("1", &[("org_id", "7"), ("payer_id", UUID)]),
+        of("2", &[("payer_id", UUID)]),
+        of("3", &[("org_id", "7 "), ("payer_id", &lower)]),
+        of("4", &[("payer_id", &lower), ("task_type_id", TASK)]),
+        of("5", &[("org_id", "")]),
+        of("6", &[]),
+    ];
+    let groups: Vec<Vec<_>> =
+        grouped(&target(), rows).iter().map(|group| group.iter().map(Row::key).collect()).collect();
+    assert_eq!(groups, [vec!["5"], vec!["6"], vec!["2", "4"], vec!["1", "3"]]);
+}
+
+#[test]
+fn what_is_not_known_is_rejected_and_not_guessed() {
+    let required = ("requirement", "required");
+    let no_text = |column: &'static str| {
+        let fields = [("field_requirement_id", "9"), ("task_type_id", "eligibility"), ("field_name", "npi")];
+        let fields = fields.into_iter().chain([required, ("created_at", "2020-01-01")]);
+        let fields = fields.map(|(name, text)| (name, text.as_bytes().to_vec()));
+        Row::new(&REQUIREMENTS, fields.chain([(column, vec![0xff])]).collect(), None)
+    };
+    let (events, rejects) = told(&[
+        vec![row("1", &[required, ("is_active", "enabled")])],
+        vec![row("2", &[("is_required", "R")])],
+        vec![row("3", &[required, ("org_id", " ")])],
+        vec![row("4", &[required, ("payer_id", "")])],
+        vec![no_text("org_id")],
+        vec![no_text("payer_id")],
+        vec![row("", &[required])],
+        vec![row("8", &[required, ("is_active", "No ")]), row("8", &[required])],
+    ]);
+    assert_eq!(events, [r#"requirement.set 2020-01-01 {"level":"required"}"#, "requirement.withdrawn 2020-01-01 {}"]);
+    assert_eq!(
+        rejects,
+        [
+            "1 - unknown_value",
+            "2 - unknown_value",
+            "3 - no_value",
+            "4 - no_value",
+            "9 - no_value",
+            "9 - no_value",
+            " - no_key",
+            "8 - duplicate_key",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_longer_asked_for_is_added_by_an_org_and_not_overridden() {
+    let required = ("requirement", "required");
+    let (events, _) = told(&[
+        vec![row("1", &[required, ("is_active", "f"), ("updated_at", "2021-01-01")])],
+        vec![row("2", &[required, ("org_id", "7")])],
+    ]);
+    assert_eq!(events[2], r#"org_policy.set 2020-01-01 {"action":"add","level":"required"}"#);
+}
+
+#[test]
+fn a_withdrawal_that_is_refused_leaves_its_row_taken() {
+    // Later than the ledger takes: the setting stands, and the last update is not read.
+    let target = target();
+    let row = row("1", &[("requirement", "required"), ("is_active", "f")]);
+    let said = said::Said::of(&target, &row, &mut Vec::new()).unwrap();
+    let scope = said.scope.clone();
+    let late = Some(target.now + chrono::TimeDelta::days(2));
+    let mut telling =
+        Telling { target: &target, scope: &scope, is_asked: false, at: late, translated: Translated::default() };
+    assert!(!telling.withdraw(&[], &said).unwrap());
+    assert_eq!(telling.translated.rejects[0].part.as_deref(), Some("requirement.withdrawn"));
 }

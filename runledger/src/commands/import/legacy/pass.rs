@@ -39,6 +39,8 @@ pub struct Tally {
     pub left_out: BTreeMap<&'static str, u64>,
     /// Traces of orgs that are not mapped.
     pub unmapped_orgs: BTreeMap<String, u64>,
+    /// Traces of no org.
+    pub without_org: u64,
     /// Events, by type.
     pub events: BTreeMap<String, u64>,
 }
@@ -121,8 +123,8 @@ impl<'a> Pass<'a> {
                     self.alone(row.table.name, row.reject("orphan", of))?;
                     continue;
                 }
-                Item::NoTrace(row, reason) => {
-                    self.alone(row.table.name, row.reject("no_key", reason))?;
+                Item::NoTrace(row, code, reason) => {
+                    self.alone(row.table.name, row.reject(code, reason))?;
                     continue;
                 }
             };
@@ -141,8 +143,10 @@ impl<'a> Pass<'a> {
         }
         self.progress.add(rows);
         let translated = legacy::translate(self.target, trace)?;
-        if let Some(old_org) = legacy::unmapped_org(self.target, trace) {
-            *self.tally.unmapped_orgs.entry(old_org).or_default() += 1;
+        match legacy::unmapped_org(self.target, trace) {
+            Some(Some(old_org)) => *self.tally.unmapped_orgs.entry(old_org).or_default() += 1,
+            Some(None) => self.tally.without_org += 1,
+            None => {}
         }
         for reject in &translated.rejects {
             self.reject(reject)?;

@@ -89,28 +89,16 @@ impl Reconciliation {
         for difference in differences {
             self.note(difference)?;
         }
-        for (event_id, table) in translated.tables.iter().filter(|(event_id, _)| !known.contains(event_id)) {
-            let event = translated.events.iter().find(|event| event.event_id == *event_id);
-            let event_type = event.map(|event| event.event_type.clone()).unwrap_or_default();
+        let tables: HashMap<_, _> = translated.tables.iter().copied().collect();
+        for event in translated.events.iter().filter(|event| !known.contains(&event.event_id)) {
             self.values += 1;
             self.note(Difference {
-                table,
-                key: event_id.to_string(),
+                table: tables.get(&event.event_id).copied().unwrap_or_default(),
+                key: event.event_id.to_string(),
                 column: "event".to_owned(),
-                old: event_type,
+                old: event.event_type.clone(),
                 new: "not in the ledger".to_owned(),
                 reason: None,
-            })?;
-        }
-        for reject in translated.rejects.iter().filter(|reject| reject.part.is_some()) {
-            self.values += 1;
-            self.note(Difference {
-                table: reject.table,
-                key: reject.key.clone(),
-                column: reject.part.clone().unwrap_or_default(),
-                old: String::new(),
-                new: String::new(),
-                reason: Some(format!("rejected: {}", reject.code)),
             })?;
         }
         Ok(())

@@ -161,6 +161,10 @@ impl Outcome {
                 "traces of old org {old_org}, which is not mapped: {traces}; give --org-map {old_org}=ORG"
             ))?;
         }
+        if self.tally.without_org > 0 {
+            let traces = self.tally.without_org;
+            output::print(format!("traces of no org: {traces}; give them an org_id by a view and --schema"))?;
+        }
         if let Some(rejects) = &self.rejects {
             let rejects = output::printable(&rejects.to_string_lossy());
             output::print(format!("table, key and reason of each: {rejects}"))?;
@@ -230,7 +234,8 @@ impl Outcome {
             self.samples.iter().map(|events| events.iter().take(SAMPLE_EVENTS_MAX).map(sample).collect()).collect();
         json!({
             "mode": self.mode.as_str(), "imports": self.imports, "tables": tables, "rejected": self.tally.rejected,
-            "left_out": self.tally.left_out, "unmapped_orgs": self.tally.unmapped_orgs, "rejects": self.rejects,
+            "left_out": self.tally.left_out, "unmapped_orgs": self.tally.unmapped_orgs, "without_org": self.tally.without_org,
+            "rejects": self.rejects,
             "events": self.events(), "events_by_type": self.tally.events, "events_known": self.events_known,
             "events_published": self.events_published, "reinstated": self.retracted.reinstated,
             "still_retracted": self.retracted.kept, "samples": samples, "reconciliation": reconciliation,
