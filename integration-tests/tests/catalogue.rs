@@ -35,8 +35,8 @@ pub async fn publish_one_of_each(stack: &Stack, org_id: OrgId) -> i64 {
     events.extend(events::payload::LookupTable::ALL.iter().map(|table| {
         ("lookup.value_added", org_id.uuid(), json!({ "lookup": table, "code": "own", "label": "Our own" }))
     }));
-    let moved = json!({ "from": Uuid::new_v4(), "action": "wait", "to": Uuid::new_v4() });
-    events.push(("ui_transition.observed", Uuid::new_v4(), moved));
+    let screen = events.iter().find(|(event_type, ..)| *event_type == "micro_state.observed").unwrap().1;
+    events.push(("ui_transition.observed", screen, json!({ "from": screen, "action": "wait", "to": screen })));
     for (event_type, subject, data) in &events {
         Sent::valid(org_id, event_type, *subject, data.clone()).publish(stack).await;
     }

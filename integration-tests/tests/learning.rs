@@ -221,11 +221,17 @@ async fn another_threshold_makes_other_kinds_by_a_rebuild_and_nobody_mixes_the_t
     rebuild.run(&Order::default(), &Progress::default(), |_| {}).await.unwrap();
     assert_eq!(rows(&stack, "macro_state").await.len(), 2);
 
-    // Whoever has the old threshold writes nothing into them.
+    // To whoever has the old threshold they are others, and stay as they are.
     see(&stack, org_id, 3, "Search for a member by name").await;
-    let error = dry_run(&stack, kinds.clone()).await.map(|_| ()).unwrap_err().to_string();
-    assert!(!error.is_empty(), "{error}");
+    let dry_run = Order { dry_run: true, ..Order::default() };
+    let old = Rebuild::of(kinds.clone(), database(&stack));
+    let report = old.run(&dry_run, &Progress::default(), |_| {}).await.unwrap();
+    assert!(report.projections[0].tables.iter().any(|table| table.differences() > 0), "{report:?}");
     assert_eq!(rows(&stack, "macro_state").await.len(), 2);
+    // Whoever has the new one folds what is new into them.
+    let rebuild = Rebuild::of(kinds, database(&stack)).embeds_with(strict);
+    rebuild.run(&dry_run, &Progress::default(), |difference| panic!("{difference:?}")).await.unwrap();
+    assert_eq!(rows(&stack, "macro_state_member").await.len(), 3);
 }
 
 #[tokio::test]

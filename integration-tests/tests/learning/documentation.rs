@@ -41,6 +41,6 @@ async fn the_example_of_the_page_comes_out_as_it_is_shown() {
             _ => {}
         }
     }
-    assert_eq!(shown.len(), 2);
+    assert_eq!(shown.len(), 1);
     assert_eq!(shown, printed, "the page shows something else");
 }
