@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     checkpoint,
-    embedding::{Embedder, Hashing},
+    embedding::{Embedder, Hashing, OtherEmbedder},
     generation::{self, Generation, Generations, MAKING, REPLACED, SERVING, Target},
     projection::Lookups,
     registry::Registration,
@@ -277,6 +277,12 @@ impl Rebuild {
                     serving: serving.version,
                     version: projection.version,
                 });
+            }
+            if let (Some(_), Some(settled)) = (order.only_org, &serving.embedder)
+                && settled != self.embedder.model()
+            {
+                // The rows of one org alone cannot be of another model.
+                return Err(OtherEmbedder::new(projection.name, settled.clone(), self.embedder.model()).into());
             }
             if serving.version > projection.version {
                 return Err(RebuildError::OlderFold {
