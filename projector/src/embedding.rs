@@ -222,6 +222,13 @@ pub struct OtherEmbedder {
     wanted: String,
 }
 
+impl OtherEmbedder {
+    /// The tables of this projection hold embeddings of `settled`.
+    pub fn new(projection: &str, settled: String, wanted: &str) -> Self {
+        Self { projection: projection.to_owned(), settled, wanted: wanted.to_owned() }
+    }
+}
+
 /// Notes whose embeddings the tables of a generation hold, or that they are another's.
 pub async fn settle<E: From<sqlx::Error> + From<OtherEmbedder>>(
     conn: &mut PgConnection,
@@ -231,9 +238,7 @@ pub async fn settle<E: From<sqlx::Error> + From<OtherEmbedder>>(
 ) -> Result<(), E> {
     let settled = query_scalar!("SELECT ledger.settle_embedder($1, $2, $3)", projection, generation, wanted);
     match settled.fetch_one(conn).await? {
-        Some(settled) if settled != wanted => {
-            Err(OtherEmbedder { projection: projection.to_owned(), settled, wanted: wanted.to_owned() }.into())
-        }
+        Some(settled) if settled != wanted => Err(OtherEmbedder::new(projection, settled, wanted).into()),
         _ => Ok(()),
     }
 }

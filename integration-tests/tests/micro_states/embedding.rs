@@ -136,6 +136,11 @@ async fn a_fault_of_the_embedder_pauses_screens_alone_and_says_so_and_no_text_is
     assert!(told.contains("embeddings of test-model") && told.contains("hashing-1"), "{told}");
     assert_eq!(rows(&stack).await, before);
 
+    let org = org_id.to_string();
+    let one = run(&stack, ["rebuild", "micro_state", "--org", &org]).await;
+    assert!(!one.success && one.stderr.contains("embeddings of test-model"), "{}{}", one.stdout, one.stderr);
+    assert_eq!(rows(&stack).await, before);
+
     // A rebuild brings the new model, and the projector goes on with it.
     let rebuilt = run(&stack, ["rebuild", "micro_state"]).await;
     assert!(rebuilt.success, "{}{}", rebuilt.stdout, rebuilt.stderr);
