@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     checkpoint,
-    embedding::{Embedder, Hashing, OtherEmbedder},
+    embedding::{Embedder, Hashing},
     generation::{self, Generation, Generations, MAKING, REPLACED, SERVING, Target},
     projection::Lookups,
     registry::Registration,
@@ -283,7 +283,6 @@ impl Rebuild {
                     version: projection.version,
                 });
             }
-<<<<<<< HEAD
             let made_with = (projection.made_with)(&*self.embedder);
             if order.only_org.is_some() && !serving.is_of(serving.version, &made_with) {
                 return Err(RebuildError::OneOrgOfAnotherEmbedder {
@@ -291,13 +290,6 @@ impl Rebuild {
                     serving: serving.embedder.unwrap_or_default(),
                     wanted: made_with,
                 });
-=======
-            if let (Some(_), Some(settled)) = (order.only_org, &serving.embedder)
-                && settled != self.embedder.model()
-            {
-                // The rows of one org alone cannot be of another model.
-                return Err(OtherEmbedder::new(projection.name, settled.clone(), self.embedder.model()).into());
->>>>>>> micro
             }
             if serving.version > projection.version {
                 return Err(RebuildError::OlderFold {
