@@ -1,12 +1,11 @@
 //! Batches from the stream to the terminal: totals that are those of the rows, whatever comes when.
 
 use events::id::OrgId;
-use projector::rebuild::{Order, Progress, Rebuild};
 use serde_json::{Value, json};
 use stack::Stack;
 use uuid::Uuid;
 
-use crate::harness::{Sent, eventually, run, size_reaches, stack};
+use crate::harness::{Sent, eventually, rebuild_same, run, size_reaches, stack};
 
 /// The events of a batch in an order of their own: of every four rows, one is completed, one failed, one skipped,
 /// one still pending.
@@ -91,14 +90,7 @@ async fn the_totals_of_a_batch_are_those_of_its_rows_after_any_arrival_and_a_reb
     let (_, batch_id) = shuffled(&stack).await;
     let expected = json!([40, 10, 0, 10, 10, 10]);
     assert_eq!(totals(&stack, batch_id).await, Some((expected.clone(), expected.clone())));
-    let database =
-        ledger::connection::Database::new(stack.database_url(), ledger::connection::Role::Projector).unwrap();
-    let projections: Vec<_> =
-        projector::registry().unwrap().iter().filter(|projection| projection.name == "batch_job").copied().collect();
-    let mut differences = Vec::new();
-    let rebuild = Rebuild::of(projections, database);
-    rebuild.run(&Order::default(), &Progress::default(), |difference| differences.push(difference)).await.unwrap();
-    assert!(differences.is_empty(), "{differences:?}");
+    rebuild_same(&stack, "batch_job").await;
     assert_eq!(totals(&stack, batch_id).await, Some((expected.clone(), expected)));
 }
 

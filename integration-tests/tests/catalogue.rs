@@ -2,14 +2,13 @@
 //! events.
 
 use events::id::{OrgId, SHARED_ORG};
-use projector::rebuild::{Order, Progress, Rebuild};
 use serde_json::{Value, json};
 use stack::Stack;
 use uuid::Uuid;
 
 use crate::harness::{
-    Printed, Sent, dead_letter_code, eventually, idle_stack, new_run, run, runledger, shared_events, size,
-    size_reaches, stack,
+    Printed, Sent, dead_letter_code, eventually, idle_stack, new_run, rebuild_same, run, runledger, shared_events,
+    size, size_reaches, stack,
 };
 
 mod secrets;
@@ -146,12 +145,7 @@ async fn a_channel_is_known_to_the_org_that_has_it_and_the_shared_orgs_to_all_al
     let before = lookups(&stack).await;
     assert_eq!(before.len() as i64, shared_events() - 1 + 2);
 
-    let lookup = *projector::registry().unwrap().iter().find(|projection| projection.name == "lookup").unwrap();
-    let database =
-        ledger::connection::Database::new(stack.database_url(), ledger::connection::Role::Projector).unwrap();
-    let rebuild = Rebuild::of(vec![lookup], database);
-    let report =
-        rebuild.run(&Order::default(), &Progress::default(), |difference| panic!("{difference:?}")).await.unwrap();
+    let report = rebuild_same(&stack, "lookup").await;
     assert_eq!(report.projections[0].tables.len(), 7);
     assert_eq!(lookups(&stack).await, before);
 

@@ -10,6 +10,8 @@ use std::{
 
 use async_nats::HeaderMap;
 use events::id::{OrgId, RunId, SHARED_ORG};
+use ledger::connection::{Database, Role};
+use projector::rebuild::{Order, Progress, Rebuild, Report};
 use serde_json::Value;
 use stack::{
     Stack,
@@ -99,6 +101,14 @@ pub async fn run<const N: usize>(stack: &Stack, arguments: [&str; N]) -> Printed
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Rebuilds a projection, which gives the rows that were there.
+pub async fn rebuild_same(stack: &Stack, projection: &str) -> Report {
+    let projection = *projector::registration(projection).unwrap();
+    let database = Database::new(stack.database_url(), Role::Projector).unwrap();
+    let rebuild = Rebuild::of(vec![projection], database);
+    rebuild.run(&Order::default(), &Progress::default(), |difference| panic!("{difference:?}")).await.unwrap()
 }
 
 /// Asks until there is an answer.

@@ -81,7 +81,7 @@ fn database(stack: &Stack) -> Database {
 }
 
 fn projection(name: &str) -> Registration {
-    *projector::registry().unwrap().iter().find(|projection| projection.name == name).unwrap()
+    *projector::registration(name).unwrap()
 }
 
 /// Rebuilds, and collects what differs.

@@ -4,15 +4,13 @@ mod documentation;
 mod merge;
 
 use events::id::{OrgId, SHARED_ORG};
-use ledger::connection::{Database, Role};
-use projector::rebuild::{Order, Progress, Rebuild};
 use serde_json::{Value, json};
 use stack::Stack;
 use uuid::Uuid;
 
 use crate::{
     catalogue::projected,
-    harness::{Printed, Sent, dead_letter_code, run, shared_events, size, size_reaches, stack},
+    harness::{Printed, Sent, dead_letter_code, rebuild_same, run, shared_events, size, size_reaches, stack},
 };
 
 fn objects(printed: &Printed) -> Vec<Value> {
@@ -192,16 +190,6 @@ async fn requirements_and_their_changes_are_the_same_after_a_rebuild() {
     for expected in [json!(["global", 2, "optional", "required"]), json!(["org", 1, null, "optional"])] {
         assert!(levels.contains(&expected), "{expected} is not in {levels:?}");
     }
-    let database = Database::new(stack.database_url(), Role::Projector).unwrap();
-    let projections: Vec<_> = projector::registry()
-        .unwrap()
-        .iter()
-        .filter(|projection| projection.name == "field_requirement")
-        .copied()
-        .collect();
-    let mut differences = Vec::new();
-    let rebuild = Rebuild::of(projections, database);
-    rebuild.run(&Order::default(), &Progress::default(), |difference| differences.push(difference)).await.unwrap();
-    assert!(differences.is_empty(), "{differences:?}");
+    rebuild_same(&stack, "field_requirement").await;
     assert_eq!(run(&stack, log).await.stdout, before.stdout);
 }

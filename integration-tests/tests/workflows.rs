@@ -1,12 +1,11 @@
 //! Workflow definitions from the stream to the terminal: refused, revised, compared, and with a run's steps on them.
 
 use events::id::OrgId;
-use projector::rebuild::{Order, Progress, Rebuild};
 use serde_json::{Value, json};
 use stack::Stack;
 use uuid::Uuid;
 
-use crate::harness::{Sent, dead_letter_code, eventually, new_run, run, size_reaches, stack};
+use crate::harness::{Sent, dead_letter_code, eventually, new_run, rebuild_same, run, size_reaches, stack};
 
 const LOAD: &str = "00000000-0000-4000-8000-00000000000a";
 const PORTAL: &str = "00000000-0000-4000-8000-00000000000b";
@@ -141,18 +140,7 @@ async fn a_revised_workflow_loses_the_nodes_that_it_no_longer_has_live_and_rebui
         (left.map(str::to_owned).into(), 2)
     );
 
-    let database =
-        ledger::connection::Database::new(stack.database_url(), ledger::connection::Role::Projector).unwrap();
-    let projections: Vec<_> = projector::registry()
-        .unwrap()
-        .iter()
-        .filter(|projection| projection.name == "user_workflow")
-        .copied()
-        .collect();
-    let mut differences = Vec::new();
-    let rebuild = Rebuild::of(projections, database);
-    rebuild.run(&Order::default(), &Progress::default(), |difference| differences.push(difference)).await.unwrap();
-    assert!(differences.is_empty(), "{differences:?}");
+    rebuild_same(&stack, "user_workflow").await;
     assert_eq!(labels(&stack, workflow_id).await, left);
     Sent::valid(org_id, "workflow.revised", workflow_id, definition(3)).publish(&stack).await;
     revision_is(&stack, workflow_id, 3).await;

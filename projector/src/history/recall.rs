@@ -83,7 +83,7 @@ impl Recalled {
 /// Puts the tables of these projections back, for this session and once: only these rows are in them from then on.
 ///
 /// # Errors
-/// When PostgreSQL fails, or an event that counts needs a newer program.
+/// When PostgreSQL fails, or an event that counts needs a newer program. The session may then speak for another org: close it.
 pub async fn recall(
     conn: &mut PgConnection,
     projections: &[&Registration],
