@@ -4,9 +4,10 @@
 //! | of | stays | goes |
 //! |---|---|---|
 //! | `title`, headings, labels | words | words that hold a digit or an `@`: each becomes `#` |
-//! | `url` | host, path, names of parameters | scheme, user, port, values of parameters, fragment; of the path, what is not made of letters, `-`, `_` and `.`: `{}` |
+//! | `url` | host, path, names of parameters | scheme, user, port, values of parameters, fragment; of host and path, what is not made of letters, `-`, `_` and `.`: `{}` |
 //! | a control | role, if it is one that is known, label, and of its state what the page decides: `required`, `disabled`, `readonly`, `invalid`, `expanded`, `collapsed`, `hidden`, `busy` | value, whether it is checked, selected or pressed, every other member |
 //! | a heading or control with `"dynamic": true` | that it is there, and its role | its text |
+//! | a control whose role is one that shows data: `alert`, `cell`, `gridcell`, `listitem`, `log`, `option`, `row`, `rowheader`, `status`, `tooltip`, `treeitem` | likewise, and its text if it has `"dynamic": false` | its text otherwise |
 //! | `text` | all of it, treated as a title is, if `text_is_static` | all of it otherwise |
 //! | protected values | | all |
 //!
@@ -36,11 +37,16 @@ const BYTES_MAX: usize = 8_192;
 #[rustfmt::skip]
 const ROLES: &[&str] = &[
     "alert", "alertdialog", "button", "cell", "checkbox", "columnheader", "combobox", "date", "dialog", "file", "form", "grid",
-    "gridcell", "iframe", "image", "img", "input", "link", "list", "listbox", "listitem", "menu", "menubar", "menuitem", "navigation",
+    "gridcell", "iframe", "image", "img", "input", "link", "list", "listbox", "listitem", "log", "menu", "menubar", "menuitem", "navigation",
     "option", "password", "progressbar", "radio", "radiogroup", "region", "row", "rowheader", "search", "searchbox", "select", "slider",
-    "spinbutton", "status", "submit", "switch", "tab", "table", "tablist", "tabpanel", "textarea", "textbox", "toolbar", "tree",
-    "treeitem",
+    "spinbutton", "status", "submit", "switch", "tab", "table", "tablist", "tabpanel", "textarea", "textbox", "toolbar", "tooltip",
+    "tree", "treeitem",
 ];
+
+/// Those of them whose name is what they show, which may be about somebody. (WAI-ARIA 1.2, section 5.2.8.5: roles supporting
+/// name from content, without those that people press; and live regions.)
+const SHOWING: &[&str] =
+    &["alert", "cell", "gridcell", "listitem", "log", "option", "row", "rowheader", "status", "tooltip", "treeitem"];
 
 /// What the page decides, and not the person at it.
 const STATES: &[&str] = &["required", "disabled", "readonly", "invalid", "expanded", "collapsed", "hidden", "busy"];
@@ -96,6 +102,9 @@ fn place(url: &str) -> String {
         if rest.len() == url.len() { ("", rest) } else { rest.split_once('/').unwrap_or((rest, "")) };
     let host = authority.rsplit('@').next().unwrap_or_default();
     let host = host.split(':').next().unwrap_or_default().to_lowercase();
+    let host: Vec<_> =
+        host.split('.').map(|label| if label.is_empty() || is_name(label) { label } else { "{}" }).collect();
+    let host = host.join(".");
     let segments = path.split('/').filter(|segment| !segment.is_empty()).map(segment);
     let mut place = format!("{host}/{}", segments.collect::<Vec<_>>().join("/"));
     let mut names: Vec<_> = query.split('&').filter_map(parameter).collect();
@@ -129,18 +138,19 @@ fn elements(ui: &Object, name: &str) -> Vec<Value> {
     ui.get(name).and_then(|list| serde_json::from_str(list.as_str()).ok()).unwrap_or_default()
 }
 
-fn is_dynamic(element: &Value) -> bool {
-    element.get("dynamic").is_some_and(|dynamic| *dynamic != Value::Bool(false) && !dynamic.is_null())
+/// Whether a part's text may be about somebody, as whoever sends it says, or as its role has it.
+fn is_dynamic(element: &Value, shows: bool) -> bool {
+    element.get("dynamic").filter(|dynamic| !dynamic.is_null()).map_or(shows, |dynamic| *dynamic != Value::Bool(false))
 }
 
-/// A text of a part of the screen; none if it may be about somebody.
-fn label(element: &Value, member: &str) -> String {
-    let text = if is_dynamic(element) { None } else { element.get(member).and_then(Value::as_str) };
+/// The text of a part of the screen that is not dynamic.
+fn label(element: &Value, member: &str, shows: bool) -> String {
+    let text = if is_dynamic(element, shows) { None } else { element.get(member).and_then(Value::as_str) };
     words(text.unwrap_or_default(), LABEL_CHARS_MAX)
 }
 
 fn heading(element: &Value) -> String {
-    let text = element.as_str().map_or_else(|| label(element, "text"), |text| words(text, LABEL_CHARS_MAX));
+    let text = element.as_str().map_or_else(|| label(element, "text", false), |text| words(text, LABEL_CHARS_MAX));
     format!("heading {text}").trim_end().to_owned()
 }
 
@@ -150,7 +160,7 @@ fn control(element: &Value) -> Option<String> {
     }
     let role = element.get("role").and_then(Value::as_str).map(str::to_lowercase);
     let role = ROLES.iter().find(|known| role.as_deref() == Some(**known)).copied().unwrap_or("control");
-    let label = label(element, "label");
+    let label = label(element, "label", SHOWING.contains(&role));
     let mut parts = vec![role, label.as_str()];
     parts.extend(states(element.get("state")));
     parts.retain(|part| !part.is_empty());
@@ -233,6 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn what_shows_data_is_named_only_if_it_is_said_to_be_the_same_for_all() {
+        let named = |role: &str, dynamic: &str| {
+            let ui = format!(r#"{{"controls":[{{"role":"{role}","label":"Jane Roe"{dynamic}}}]}}"#);
+            rendered(&format!(r#"{{"url":"/a","title":"T","ui":{ui}}}"#)).replace("title T\npage /a\n", "")
+        };
+        for role in SHOWING {
+            assert!(ROLES.contains(role), "{role}");
+            assert_eq!(named(role, ""), *role);
+            assert_eq!(named(role, r#","dynamic":null"#), *role);
+            assert_eq!(named(&role.to_uppercase(), r#","dynamic":true"#), *role);
+            assert_eq!(named(role, r#","dynamic":false"#), format!("{role} Jane Roe"));
+        }
+        assert_eq!(named("button", ""), "button Jane Roe");
+    }
+
+    #[test]
     fn protected_values_are_not_rendered() {
         let protected = r#"{"$protected":{"v":1,"alg":"A256GCM","kid":"k","ct":"ciphertext"}}"#;
         let all = format!(
@@ -259,6 +285,8 @@ mod tests {
     fn addresses_of_any_kind_are_read() {
         for (url, page) in [
             ("https://P.example", "page p.example/"),
+            ("https://jane1970.portal-2.p.example/a", "page {}.{}.p.example/a"),
+            ("https://10.0.0.7:8443/a", "page {}.{}.{}.{}/a"),
             ("http://p.example/a//b/?x=1&x=2&a=", "page p.example/a/b?a&x"),
             ("/only/a/path", "page /only/a/path"),
             ("about:blank", "page /{}"),
@@ -281,10 +309,10 @@ mod tests {
 
         #[test]
         fn a_rendition_is_bounded_and_has_no_digit_whatever_the_screen(
-            url in ".{0,200}", title in ".{0,300}", labels in prop::collection::vec(".{0,80}", 0..150),
+            host in "[^/]{0,40}", url in ".{0,200}", title in ".{0,300}", labels in prop::collection::vec(".{0,80}", 0..150),
         ) {
             let controls: Vec<_> = labels.iter().map(|label| serde_json::json!({ "role": label, "label": label })).collect();
-            let screen = serde_json::json!({ "url": format!("https://p.example/{url}"), "title": title, "ui": { "controls": controls } });
+            let screen = serde_json::json!({ "url": format!("https://{host}/{url}"), "title": title, "ui": { "controls": controls } });
             let text = rendered(&screen.to_string());
             prop_assert!(text.len() <= BYTES_MAX);
             prop_assert!(!text.contains(|c: char| c.is_numeric()), "{}", text);

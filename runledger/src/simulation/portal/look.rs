@@ -94,10 +94,10 @@ impl Look<'_> {
     }
 
     fn controls(&self, matter: &Matter, person: &Person) -> Vec<Value> {
-        let notice = self.notice.map(|notice| json!({ "role": "alert", "label": notice }));
+        let notice = self.notice.map(|notice| json!({ "role": "alert", "label": notice, "dynamic": false }));
         let mut controls: Vec<_> = notice.into_iter().collect();
         for (role, label) in self.screen.controls {
-            let mut control = json!({ "role": role, "label": self.words(label) });
+            let mut control = json!({ "role": role, "label": self.words(label), "dynamic": false });
             match *role {
                 "textbox" => control["value"] = json!(entered(label, matter, person)),
                 "cell" => control["value"] = json!(matter.amount),
