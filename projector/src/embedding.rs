@@ -6,7 +6,7 @@
 //! ends without having done anything, and says which texts it needs; whoever made it has them embedded
 //! ([`fill`]) and makes it again. Called by `advance`, `service` and `rebuild`, and by searches for the text that they ask for.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, path::PathBuf};
 
 use events::{
     catalogue::Payload,
@@ -19,12 +19,16 @@ use sqlx::{PgConnection, query_scalar};
 use crate::projection::{Content, Embedded, FoldEvent, Projection};
 
 mod alike;
+#[cfg(feature = "bert")]
+mod bert;
 mod cache;
 mod hashing;
 mod http;
 mod supplied;
 
 pub use alike::AlikeFrom;
+#[cfg(feature = "bert")]
+pub use bert::Bert;
 pub use cache::fill;
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
@@ -76,6 +80,8 @@ pub enum EmbedderError {
         "this embedder takes the embeddings that events bring and makes none: search by --id or --vector, or configure another"
     )]
     MakesNone,
+    #[error("the model in {} cannot be used: {reason}", directory.display())]
+    Model { directory: PathBuf, reason: String },
     #[error("PostgreSQL failed while embeddings were kept: {0}")]
     Database(#[from] sqlx::Error),
 }

@@ -1,6 +1,9 @@
 //! Where things are: from flags, then the environment, then `runledger.toml` in the working directory.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -43,7 +46,7 @@ pub struct Flags {
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_METRICS_ADDR", value_name = "ADDRESS")]
     metrics_addr: Option<std::net::SocketAddr>,
     /// What makes embeddings of screens: `hashing` needs nothing, `supplied` takes those that events bring, `http` asks
-    /// a server
+    /// a server, `bert` computes them by a model in a directory
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER", value_name = "EMBEDDER")]
     embedder: Option<EmbedderKind>,
     /// That server: http://host:8080/v1/embeddings as OpenAI has it, or http://host:8080/embed of
@@ -53,7 +56,10 @@ pub struct Flags {
     /// The model that it has: embeddings are known by its name
     #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER_MODEL", value_name = "NAME")]
     embedder_model: Option<String>,
-    /// What it is shown as a bearer token
+    /// The directory of that model: config.json, tokenizer.json, model.safetensors
+    #[arg(long, global = true, help_heading = "Settings", env = "RUNLEDGER_EMBEDDER_DIR", value_name = "DIR")]
+    embedder_dir: Option<PathBuf>,
+    /// What the server is shown as a bearer token
     #[arg(
         long,
         global = true,
@@ -93,6 +99,8 @@ pub enum EmbedderKind {
     Supplied,
     /// A server.
     Http,
+    /// A model of the BERT family in a directory.
+    Bert,
 }
 
 /// What `runledger.toml` may hold.
@@ -107,6 +115,7 @@ struct File {
     embedder_url: Option<String>,
     embedder_model: Option<String>,
     embedder_token: Option<String>,
+    embedder_dir: Option<PathBuf>,
     alike_from: Option<f32>,
 }
 
@@ -121,6 +130,7 @@ pub struct Settings {
     pub embedder_url: Option<String>,
     pub embedder_model: Option<String>,
     pub embedder_token: Option<String>,
+    pub embedder_dir: Option<PathBuf>,
     pub alike_from: Option<f32>,
 }
 
@@ -137,6 +147,7 @@ impl Settings {
             embedder_url: flags.embedder_url.or(file.embedder_url),
             embedder_model: flags.embedder_model.or(file.embedder_model),
             embedder_token: flags.embedder_token.or(file.embedder_token),
+            embedder_dir: flags.embedder_dir.or(file.embedder_dir),
             alike_from: flags.alike_from.or(file.alike_from),
         })
     }
@@ -200,6 +211,12 @@ impl Settings {
                 let options = HttpOptions::new(url, model);
                 Arc::new(Http::new(HttpOptions { token: self.embedder_token.clone(), ..options })?)
             }
+            EmbedderKind::Bert => {
+                let directory = self.embedder_dir.as_deref().context(
+                    "the embedder is `bert` and has no model: set RUNLEDGER_EMBEDDER_DIR, or pass --embedder-dir",
+                )?;
+                bert(directory)?
+            }
         })
     }
 
@@ -207,6 +224,16 @@ impl Settings {
     pub async fn connect_to_nats(&self) -> anyhow::Result<async_nats::Client> {
         Ok(nats::connect(self.nats_url()?, Arc::new(Outage::of("NATS"))).await?)
     }
+}
+
+#[cfg(feature = "bert")]
+fn bert(directory: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
+    Ok(Arc::new(projector::embedding::Bert::load(directory)?))
+}
+
+#[cfg(not(feature = "bert"))]
+fn bert(_: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
+    anyhow::bail!("this runledger is built without `bert`: build it with `--features bert`, or set another embedder")
 }
 
 async fn connect(database: &Database) -> anyhow::Result<PgConnection> {
@@ -225,8 +252,8 @@ async fn connect(database: &Database) -> anyhow::Result<PgConnection> {
     })
 }
 
-fn read(path: Option<&std::path::Path>) -> anyhow::Result<File> {
-    let default = std::path::Path::new("runledger.toml");
+fn read(path: Option<&Path>) -> anyhow::Result<File> {
+    let default = Path::new("runledger.toml");
     let path = match path {
         Some(path) => path,
         None if default.exists() => default,
