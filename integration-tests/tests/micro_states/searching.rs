@@ -10,7 +10,7 @@ use sqlx::{Connection, PgConnection, Row};
 use stack::Stack;
 use uuid::Uuid;
 
-use crate::harness::idle_stack;
+use crate::harness::{idle_stack, run};
 
 const ORGS: i32 = 5;
 const ROWS: i32 = 6_000;
@@ -116,4 +116,18 @@ async fn a_tenants_search_goes_by_the_index() {
         .map(|row| row.get(0))
         .collect();
     assert!(lines.iter().any(|line| line.contains("micro_state_text_embedding")), "{}", lines.join("\n"));
+}
+
+#[tokio::test]
+async fn a_vector_is_compared_with_embeddings_of_one_model() {
+    let stack = idle_stack().await;
+    load(&stack).await;
+    let vector = serde_json::json!(exact(&stack, org(1), 1, "true", 1).await.0).to_string();
+    let org = org(1).to_string();
+    let which = run(&stack, ["micro-states", "nearest", "--vector", &vector, "--org", &org]).await;
+    assert!(!which.success && which.stderr.contains("with --model: model, other"), "{}", which.stderr);
+    let nearest = ["micro-states", "nearest", "--vector", &vector, "--org", &org, "--model", "other", "--json"];
+    let rows = super::objects(&run(&stack, nearest).await);
+    assert_eq!(rows.len(), 10);
+    assert!(rows.iter().all(|row| row["embedding_model"] == "other"));
 }

@@ -31,7 +31,7 @@ pub struct Nearest {
     k: i64,
     #[command(flatten)]
     meant: Meant,
-    /// With embeddings of this model [default: that of the text, or of the screen]
+    /// With embeddings of this model [default: that of the text, of the screen, or the only one that there is]
     #[arg(long)]
     model: Option<String>,
     /// Print JSON, one screen a line: its row with `distance`, without embeddings
@@ -115,7 +115,11 @@ impl Nearest {
         }
         if let Some(vector) = vector {
             let vector: Embedding<TEXT_DIMENSIONS> = parsed(&given_or_file(vector)?, "vector")?;
-            return Ok(given(vector.normalized(), Nearness::OfText));
+            let model = match &self.model {
+                Some(_) => None,
+                None => only(query::micro_state_models(conn).await?)?,
+            };
+            return Ok(Question { model, ..given(vector.normalized(), Nearness::OfText) });
         }
         if let Some(vector) = image_vector {
             let vector: Embedding<IMAGE_DIMENSIONS> = parsed(&given_or_file(vector)?, "vector")?;
@@ -139,6 +143,17 @@ impl Nearest {
             format!("there is no micro-state {id}; `runledger micro-states list` shows which there are")
         })
     }
+}
+
+/// Embeddings of two models cannot be compared, and a vector does not say of which it is.
+fn only(mut models: Vec<String>) -> anyhow::Result<Option<String>> {
+    if models.len() > 1 {
+        bail!(
+            "screens have embeddings of several models: say of which the vector is, with --model: {}",
+            models.join(", ")
+        );
+    }
+    Ok(models.pop())
 }
 
 /// A text as the projector would embed it. Nothing of it is kept.
