@@ -197,18 +197,34 @@ impl<'a> Embeddings<'a> {
     }
 }
 
-/// Gives events the embeddings that the projection's fold wants.
-pub async fn attach<'e, 'd: 'e, P: Projection>(
-    events: impl IntoIterator<Item = &'e mut FoldEvent<'d>>,
+/// Makes sure that all texts that a fold wants are in the cache. It asks for no numbers, because most are of texts that
+/// states know already.
+pub async fn require<'e>(
+    events: impl Iterator<Item = &'e FoldEvent<'e>>,
     embedder: &dyn Embedder,
     conn: &mut PgConnection,
 ) -> Result<(), Lack> {
-    let wanted = events.into_iter().filter_map(|event| P::wants(event).map(|rendition| (event, rendition)));
-    let wanted: Vec<_> = wanted.collect();
-    let renditions: Vec<_> = wanted.iter().map(|(_, rendition)| rendition).collect();
-    let embeddings = Embeddings::look_up(conn, embedder, &renditions).await?;
-    for (event, rendition) in wanted {
-        embeddings.attach(event, rendition.hash);
+    let wanted: Vec<_> = events.filter_map(|event| event.wanted.as_ref()).collect();
+    if embedder.takes_supplied() || wanted.is_empty() {
+        return Ok(());
+    }
+    cache::require(conn, embedder.model(), &wanted).await
+}
+
+/// Gives events the embeddings of the texts that a fold wants, unless the state knows them.
+pub async fn attach<P: Projection>(
+    events: &mut [FoldEvent<'_>],
+    state: &P,
+    embedder: &dyn Embedder,
+    conn: &mut PgConnection,
+) -> Result<(), Lack> {
+    let wanted = events.iter().filter_map(|event| event.wanted.as_ref());
+    let unknown: Vec<_> = wanted.filter(|rendition| !state.knows(rendition.hash)).collect();
+    let embeddings = Embeddings::look_up(conn, embedder, &unknown).await?;
+    for event in events {
+        if let Some(Rendition { hash, .. }) = event.wanted {
+            embeddings.attach(event, hash);
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use sqlx::{PgConnection, query};
+use sqlx::{PgConnection, query, query_scalar};
 
 use super::{ContentHash, Embedder, EmbedderError, Lack, Rendition, TextEmbedding};
 use crate::write::column;
@@ -39,6 +39,21 @@ pub(super) async fn look_up(
         }
     }
     if wanted.is_empty() { Ok(of) } else { Err(Lack::Renditions(wanted.into_values().cloned().collect())) }
+}
+
+/// Makes sure that something is known of each of these renditions.
+pub(super) async fn require(conn: &mut PgConnection, model: &str, renditions: &[&Rendition]) -> Result<(), Lack> {
+    let mut wanted: BTreeMap<_, _> = renditions.iter().map(|rendition| (rendition.hash, *rendition)).collect();
+    let hashes: Vec<_> = wanted.keys().map(|hash| hash.as_bytes().to_vec()).collect();
+    let known = query_scalar!(
+        "SELECT content_hash FROM ledger.embedding_cache WHERE model = $1 AND content_hash = ANY($2)",
+        model,
+        &hashes
+    );
+    for hash in known.fetch_all(conn).await.map_err(Lack::Database)? {
+        hash.try_into().map(ContentHash).ok().and_then(|hash| wanted.remove(&hash));
+    }
+    if wanted.is_empty() { Ok(()) } else { Err(Lack::Renditions(wanted.into_values().cloned().collect())) }
 }
 
 /// Has the renditions embedded and keeps the embeddings, a batch at a time, so that what was done before a fault need
