@@ -4,11 +4,14 @@ CREATE TABLE ledger.embedding_cache (
     model text NOT NULL,
     -- SHA-256 of the text and of the rules that it was made by.
     content_hash bytea NOT NULL CHECK (octet_length(content_hash) = 32),
-    embedding public.vector(768) NOT NULL,
+    embedding public.vector(768),
+    -- Why the embedder makes none of this text.
+    refusal text,
     created_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (model, content_hash)
+    PRIMARY KEY (model, content_hash),
+    CHECK (num_nonnulls(embedding, refusal) = 1)
 );
-GRANT SELECT, INSERT ON ledger.embedding_cache TO runledger_projector;
+GRANT SELECT, INSERT, DELETE ON ledger.embedding_cache TO runledger_projector;
 GRANT SELECT ON ledger.embedding_cache TO runledger_admin;
 
 -- Whose embeddings the tables of a generation hold: of one model, or those that came with the events.

@@ -10,6 +10,7 @@ mod import;
 pub mod latency;
 mod ledger;
 mod micro_states;
+mod prediction;
 mod queries;
 mod rebuild;
 mod requirements;
@@ -78,6 +79,11 @@ const CASES: &[Case] = &[
         rows: &["nearest", "recall"],
         about: "the screens nearest to one, with 100,000 screens of 20 orgs, and how many of them are found",
         run: |arena, results| Box::pin(micro_states::measure(arena, results)),
+    },
+    Case {
+        rows: &["prediction"],
+        about: "what comes next on a simulated portal, against what is most frequent",
+        run: |arena, results| Box::pin(prediction::measure(arena, results)),
     },
 ];
 

@@ -92,7 +92,7 @@ pub use endpoint_registered::EndpointRegistered;
 pub use endpoint_retired::EndpointRetired;
 pub use endpoint_updated::EndpointUpdated;
 pub use lookup_value_added::{LookupTable, LookupValueAdded};
-pub use macro_state_defined::MacroStateDefined;
+pub use macro_state_defined::{MICRO_STATES_MAX, MacroStateDefined};
 pub use micro_state_labelled::MicroStateLabelled;
 pub use micro_state_observed::MicroStateObserved;
 pub use org_deactivated::OrgDeactivated;

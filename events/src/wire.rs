@@ -13,9 +13,10 @@ use bytestring::ByteString;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    catalogue,
+    catalogue::{self, Payload},
     envelope::Event,
     json::JsonFault,
+    payload::UiTransitionObserved,
     refusal::{Code, Refusal},
 };
 
@@ -67,8 +68,23 @@ fn read(message: &Message<'_>, now: DateTime<Utc>) -> Result<Event, Refusal> {
     let (attributes, data) =
         if binary::is_binary(message) { binary::read(&headers, payload)? } else { structured::read(&payload)? };
     let event = attributes::event(attributes, &subject, data, now)?;
-    catalogue::decode(&event.event_type, event.schema_version, &event.data)?;
+    let payload = catalogue::decode(&event.event_type, event.schema_version, &event.data)?;
+    check_subject(&event, &payload)?;
     Ok(event)
+}
+
+/// What the payload says of the subject must be so.
+fn check_subject(event: &Event, payload: &Payload) -> Result<(), Refusal> {
+    match payload {
+        Payload::UiTransitionObserved(UiTransitionObserved { from, .. }) if from.subject() != event.subject_id => {
+            let reason = format!(
+                "data.from is {from} and the subject is {}; the subject is the micro-state that the service came from",
+                event.subject_id
+            );
+            Err(Refusal::new(Code::InvalidEvent, reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn headers<'a>(message: &Message<'a>) -> Result<Vec<(&'a str, &'a str)>, Refusal> {

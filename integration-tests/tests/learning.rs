@@ -1,6 +1,7 @@
 //! What is learnt from screens: kinds of them, what leads to what, and what comes next; the same by a rebuild.
 
 mod documentation;
+mod steps;
 
 use std::sync::Arc;
 
@@ -138,17 +139,23 @@ async fn predictions(stack: &Stack) {
 
 /// A projector with nothing in its cache, until it has caught up.
 async fn project(stack: &Stack, org_id: OrgId) {
+    project_with(stack, &projections(), &[org_id], Arc::new(Hashing)).await;
+}
+
+async fn project_with(stack: &Stack, projections: &[Registration], orgs: &[OrgId], embedder: Arc<dyn Embedder>) {
     let outage = Arc::new(Outage::of("PostgreSQL"));
-    let projector = Projector::of(&projections(), database(stack), outage).unwrap();
+    let projector = Projector::of(projections, database(stack), outage).unwrap().embeds_with(embedder);
+    let names: Vec<_> = projections.iter().map(|projection| projection.name.to_owned()).collect();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(projector.rebuilds_outdated(false).run(shutdown.clone()));
     eventually("the screens to be folded", async || {
         let behind: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM unnest(ARRAY['micro_state', 'macro_state', 'rcm_transition']) AS it (projection)
-             LEFT JOIN ledger.checkpoint c ON c.projection = it.projection AND c.org_id = $1
-             WHERE coalesce(c.seq, 0) < (SELECT size FROM ledger.head WHERE org_id = $1)",
+            "SELECT count(*) FROM unnest($2::text[]) AS it (projection)
+             CROSS JOIN ledger.head h LEFT JOIN ledger.checkpoint c ON c.projection = it.projection AND c.org_id = h.org_id
+             WHERE h.org_id = ANY($1) AND coalesce(c.seq, 0) < h.size",
         )
-        .bind(org_id.uuid())
+        .bind(orgs.iter().map(|org_id| org_id.uuid()).collect::<Vec<_>>())
+        .bind(&names)
         .fetch_one(stack.pool())
         .await
         .unwrap();

@@ -6,6 +6,7 @@
 //! is recorded in `ledger.parked`. A transaction costs more than what it holds, so orgs share it; as soon as
 //! one of them is in trouble, nothing is done, and the caller lets each make its step by itself. Called by `service`.
 
+mod past;
 mod trial;
 mod turn;
 
@@ -37,6 +38,7 @@ use crate::{
     passing::Stretch,
     projection::{Lookups, Projection},
 };
+use past::Past;
 use trial::Trials;
 use turn::{Reading, Turn};
 
@@ -75,7 +77,7 @@ fn begin(projection: &str) -> SqlStr {
 /// How a step ended for an org.
 #[derive(Debug)]
 pub enum Step {
-    /// There may be more to do.
+    /// There may be more to do, of what is new or of the past that it is folded on.
     Moved,
     /// The others had enough for one step.
     Left,
@@ -178,6 +180,7 @@ pub struct Folder<P> {
     /// The generations that are known to hold embeddings of this embedder.
     settled: Mutex<HashSet<i32>>,
     cache: StateCache<P>,
+    past: Past<P>,
     /// Orgs whose checkpoint is known to exist.
     known: Mutex<HashSet<OrgId>>,
     trials: Trials,
@@ -224,11 +227,11 @@ impl<P: Projection> Advance for Folder<P> {
 impl<P: Projection> Folder<P> {
     const VERSION: Version = Version::of::<P>();
 
-    /// A projection at work on these tables, whose cache takes about so many bytes.
-    pub fn new(target: Target, cache_bytes_max: usize, embedder: Arc<dyn Embedder>) -> Self {
-        let cache = StateCache::new(cache_bytes_max);
+    /// A projection at work on these tables.
+    pub fn new(target: Target, embedder: Arc<dyn Embedder>) -> Self {
+        let (cache, past) = (StateCache::new(P::CACHE_BYTES_MAX), Past::default());
         let (settled, known, trials) = (Mutex::default(), Mutex::default(), Trials::default());
-        Self { target, embedder, settled, cache, known, trials }
+        Self { target, embedder, settled, cache, past, known, trials }
     }
 
     async fn step(
@@ -254,8 +257,8 @@ impl<P: Projection> Folder<P> {
                 nothing?
             }
         };
-        // Not before the commit: a step that lacks an embedding is rolled back, and what it has noted with it.
-        lock(&self.settled).extend(done.generation);
+        // Not before the commit: a step that is rolled back has noted nothing.
+        lock(&self.settled).extend(done.generation.filter(|_| !done.folded.is_empty()));
         let mut steps = done.others;
         for folded in done.folded {
             folded.report(started);
@@ -349,13 +352,26 @@ impl<P: Projection> Folder<P> {
 
     /// Folds what was read, writes rows and checkpoints.
     async fn fold(&self, tx: &mut PgConnection, turns: &[Turn], lookups: &Lookups) -> Result<Done<P>, FoldError> {
-        let (mut folded, mut others) = (Vec::new(), Vec::new());
+        let readings: Vec<_> = turns.iter().map(|turn| (turn, Reading::of::<P>(turn))).collect();
+        if P::IN_ORDER {
+            // Before a state is taken out of the cache: where an embedding is missing, all of them stay there.
+            let events = readings.iter().flat_map(|(_, reading)| &reading.events).map(|(_, event)| event);
+            embedding::require(events, &*self.embedder, tx).await?;
+        }
+        let (mut folded, mut others, mut room) = (Vec::new(), Vec::new(), past::EVENTS_MAX);
         let mut output = Output::new(self.embedder.clone());
-        for turn in turns {
+        for (turn, reading) in readings {
             let Turn { org_id, generation, after, .. } = *turn;
-            let reading = Reading::of::<P>(turn);
             if reading.through == after {
                 others.push(Stepped::still(org_id, reading.into_end()));
+                continue;
+            }
+            let state = match P::IN_ORDER {
+                true => self.past.fold(tx, turn, &self.cache, &*self.embedder, &mut room).await?,
+                false => None,
+            };
+            if P::IN_ORDER && state.is_none() {
+                others.push(Stepped::still(org_id, Step::Moved));
                 continue;
             }
             let parked = reading.parked();
@@ -363,7 +379,12 @@ impl<P: Projection> Folder<P> {
             let (events, through, whole) = (reading.events.len(), reading.through, reading.whole);
             let read = P::FAMILIES.is_empty().then(|| reading.stretch(after));
             let mut batch = Batch::new(generation, org_id, after, lookups, &self.cache, &mut output);
-            batch.fold(tx, reading.events).await?;
+            match state {
+                Some(state) => {
+                    batch.fold_in_order(tx, state, reading.events.into_iter().map(|(_, event)| event)).await?
+                }
+                None => batch.fold(tx, reading.events).await?,
+            }
             folded.push(Folded { org_id, events, through, whole, parked, read, states: batch.into_states() });
         }
         output.write(tx).await?;

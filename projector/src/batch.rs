@@ -1,5 +1,5 @@
 //! The events of an org's batch, subject by subject: state from the cache or folded anew, the batch's events
-//! on top, changed rows out.
+//! on top, changed rows out. Where the order of an org's events matters, its one state comes from `advance::past`.
 //!
 //! Memory stays bounded by the batch, the cache's size and one subject: rows are written whenever
 //! they have come to `ROWS_BYTES_MAX`, and states beyond the cache's size are not kept.
@@ -15,7 +15,7 @@ use events::{
     id::{OrgId, Seq, SubjectId},
 };
 use futures::{Stream, StreamExt};
-use ledger::read::{self, Limit, ReadError};
+use ledger::read::{self, ReadError};
 use sqlx::PgConnection;
 
 use crate::{
@@ -30,8 +30,6 @@ use crate::{
 
 /// Rows on their way into the tables take about so many bytes at most, those of one subject aside.
 const ROWS_BYTES_MAX: usize = 16 << 20;
-/// So much is read at a time where a whole org is folded anew.
-const PAGE: Limit = Limit { events_max: 2_000, bytes_max: 4 << 20 };
 
 /// Why a batch was not folded.
 #[derive(Debug)]
@@ -136,16 +134,9 @@ impl<'a, P: Projection> Batch<'a, P> {
         conn: &mut PgConnection,
         events: impl IntoIterator<Item = (&'a RecordedEvent, FoldEvent<'a>)>,
     ) -> Result<(), FoldError> {
-        let mut events: Vec<_> = events.into_iter().collect();
-        if P::IN_ORDER {
-            // Before the state is taken out of the cache: where an embedding is missing, it stays there.
-            let events = events.iter_mut().map(|(_, event)| event);
-            embedding::attach::<P>(events, &*self.output.embedder, conn).await?;
-        }
         let mut subjects = BySubject::new();
         for (recorded, event) in events {
-            let subject_id = if P::IN_ORDER { self.org_id.subject() } else { recorded.event.subject_id };
-            subjects.entry(subject_id).or_default().push(event);
+            subjects.entry(recorded.event.subject_id).or_default().push(event);
         }
         let mut missing = BySubject::new();
         for (subject_id, events) in subjects {
@@ -167,6 +158,19 @@ impl<'a, P: Projection> Batch<'a, P> {
         Ok(())
     }
 
+    /// Folds the events in their order into the state of the org as it is at the checkpoint.
+    pub async fn fold_in_order(
+        &mut self,
+        conn: &mut PgConnection,
+        state: P,
+        events: impl IntoIterator<Item = FoldEvent<'a>>,
+    ) -> Result<(), FoldError> {
+        let mut events: Vec<_> = events.into_iter().collect();
+        embedding::attach(&mut events, &state, &*self.output.embedder, conn).await?;
+        self.finish(self.org_id.subject(), state, events);
+        self.output.write_if_full(conn).await
+    }
+
     /// The states to be cached after the commit.
     pub fn into_states(self) -> Vec<(SubjectId, P)> {
         self.states
@@ -174,7 +178,7 @@ impl<'a, P: Projection> Batch<'a, P> {
 
     /// Folds subjects that begin with this batch: most of those that are not cached.
     async fn fold_new(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
-        if missing.is_empty() || P::IN_ORDER {
+        if missing.is_empty() {
             return Ok(());
         }
         let subjects: Vec<_> = missing.keys().copied().collect();
@@ -188,40 +192,11 @@ impl<'a, P: Projection> Batch<'a, P> {
 
     /// Folds subjects that are not cached, from their first event on, until there are rows enough.
     async fn fold_missing(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
-        if P::IN_ORDER {
-            return self.fold_org(conn, missing).await;
-        }
         let subjects: Vec<_> = missing.keys().copied().collect();
         let parked =
             parked::seqs(conn, Version::of::<P>(), Target::Generation(self.generation), self.org_id, &subjects).await?;
         let prior = read::events_of_subjects(conn, self.org_id, &subjects, P::FAMILIES, self.after);
         self.fold_stream(prior, &parked, missing).await
-    }
-
-    /// Folds the org, which is not cached, from its first event on.
-    async fn fold_org(&mut self, conn: &mut PgConnection, missing: &mut BySubject<'a>) -> Result<(), FoldError> {
-        let Some((subject_id, events)) = missing.pop_first() else { return Ok(()) };
-        let target = Target::Generation(self.generation);
-        let parked = parked::seqs_of_org(conn, Version::of::<P>(), target, self.org_id).await?;
-        let (mut state, mut after) = (P::default(), Seq::ZERO);
-        while after < self.after {
-            let page =
-                read::events_after(conn, self.org_id, after, P::FAMILIES, PAGE).await.map_err(FoldError::Read)?;
-            let mut prior = Vec::with_capacity(page.events.len());
-            for recorded in page.events.iter().filter(|recorded| recorded.seq <= self.after) {
-                let event = reread::<P>(recorded, &parked);
-                prior.push(event.map_err(|refusal| FoldError::Unknown { seq: recorded.seq, refusal })?);
-            }
-            embedding::attach::<P>(&mut prior, &*self.output.embedder, conn).await?;
-            prior.into_iter().for_each(|event| state.apply(event));
-            if page.through <= after {
-                break;
-            }
-            after = page.through;
-        }
-        state.forget_changes();
-        self.finish(subject_id, state, events);
-        Ok(())
     }
 
     /// `prior` are events that are in the tables already, ordered by subject.

@@ -31,6 +31,9 @@ struct Cached<P> {
     state: P,
     weight: usize,
     epoch: u64,
+    /// Of the tables that it was folded for, up to `at`.
+    generation: i32,
+    at: Seq,
 }
 
 /// What an org's states are good for. A new epoch makes all older states void.
@@ -84,17 +87,28 @@ impl<P: Projection> StateCache<P> {
         valid.then_some(cached.state)
     }
 
+    /// Takes a state out, however far it goes: where another process has gone on, it ends before the checkpoint, and is
+    /// good to go on from for whoever folds in order.
+    pub fn take_however_far(&self, org_id: OrgId, subject_id: SubjectId) -> Option<(P, Seq)> {
+        let mut inner = self.lock();
+        let cached = inner.states.pop(&(org_id, subject_id))?;
+        inner.weight -= cached.weight;
+        let org = inner.orgs.get(&org_id).filter(|org| org.generation == cached.generation)?;
+        let at = if org.epoch == cached.epoch { org.checkpoint } else { cached.at };
+        (at <= org.checkpoint).then_some((cached.state, at))
+    }
+
     /// The batch is committed: the org stands at `checkpoint` and these are the states that changed.
     pub fn commit(&self, org_id: OrgId, checkpoint: Seq, states: impl IntoIterator<Item = (SubjectId, P)>) {
         let mut inner = self.lock();
         // Begun with, or the states would be of nobody knows which tables.
         let Some(org) = inner.orgs.get_mut(&org_id) else { return };
         org.checkpoint = checkpoint;
-        let epoch = org.epoch;
+        let Org { generation, epoch, .. } = *org;
         for (subject_id, state) in states {
             let weight = state.weight();
             inner.weight += weight;
-            inner.states.put((org_id, subject_id), Cached { state, weight, epoch });
+            inner.states.put((org_id, subject_id), Cached { state, weight, epoch, generation, at: checkpoint });
         }
         // The latest state stays, however large: it was in memory anyway, and folding a huge run
         // anew for each batch would take a time that grows with the square of its length.
@@ -160,6 +174,22 @@ mod tests {
         let cache = cache(ROOMY);
         cache.begin(org(1), 2, Seq::new(5));
         assert!(cache.take(org(1), subject(1)).is_none());
+    }
+
+    #[test]
+    fn a_state_that_another_process_has_left_behind_says_how_far_it_goes() {
+        let far = |cache: &StateCache<Organization>, number| {
+            cache.take_however_far(org(1), subject(number)).map(|(_, at)| at)
+        };
+        let cache = cache(ROOMY);
+        cache.pass(org(1), Seq::new(5), Seq::new(7));
+        cache.begin(org(1), 1, Seq::new(7));
+        assert_eq!(far(&cache, 1), Some(Seq::new(7)));
+        assert_eq!(far(&cache, 1), None, "it was taken");
+        cache.begin(org(1), 1, Seq::new(9));
+        assert_eq!(far(&cache, 2), Some(Seq::new(5)));
+        cache.begin(org(1), 2, Seq::new(9));
+        assert_eq!(far(&cache, 3), None, "other tables");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `ledger.embedding_cache` by model and content hash, so a replay gives the same rows and costs little. Invariant: nobody
 //! waits for an embedder while a step's transaction is open. A step whose rows need an embedding that is not in the cache
 //! ends without having done anything, and says which texts it needs; whoever made it has them embedded
-//! ([`fill`]) and makes it again. Called by `advance`, `service` and `rebuild`, and by searches for the text that they ask for.
+//! ([`fill`]) and makes it again. A text that the embedder refuses is known too: its rows have no embedding. Called by `advance`, `service` and `rebuild`, and by searches for the text that they ask for.
 
 use std::{collections::HashMap, fmt, path::PathBuf};
 
@@ -29,7 +29,7 @@ mod supplied;
 pub use alike::AlikeFrom;
 #[cfg(feature = "bert")]
 pub use bert::Bert;
-pub use cache::fill;
+pub use cache::{fill, forget_refusals};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
 pub use supplied::Supplied;
@@ -86,6 +86,22 @@ pub enum EmbedderError {
     Database(#[from] sqlx::Error),
 }
 
+impl EmbedderError {
+    /// Whether it may be the texts' fault. It may be the embedder's all the same: [`fill`] finds out.
+    pub fn may_be_of_texts(&self) -> bool {
+        /// They say who asks, for what, or how often.
+        const OF_THE_ENDPOINT: [u16; 5] = [401, 403, 404, 408, 429];
+        match self {
+            // 500 is what some servers say of a text that is too long.
+            Self::Refused { status, .. } => {
+                *status == 500 || ((400..500).contains(status) && !OF_THE_ENDPOINT.contains(status))
+            }
+            Self::NoAnswer { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// The SHA-256 of a text that is embedded, and of the rules that it was made by.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash([u8; 32]);
@@ -130,13 +146,14 @@ pub struct Embeddings<'a> {
     /// Whether rows take what their events have brought instead.
     pub take_supplied: bool,
     alike_from: f32,
-    of: HashMap<ContentHash, TextEmbedding>,
+    /// None where the embedder has refused the text.
+    of: HashMap<ContentHash, Option<TextEmbedding>>,
 }
 
 impl Embeddings<'_> {
-    /// That of a text.
+    /// That of a text, if it has one.
     pub fn get(&self, hash: ContentHash) -> Option<&TextEmbedding> {
-        self.of.get(&hash)
+        self.of.get(&hash)?.as_ref()
     }
 
     /// Gives an event the embedding of its text.
@@ -186,18 +203,34 @@ impl<'a> Embeddings<'a> {
     }
 }
 
-/// Gives events the embeddings that the projection's fold wants.
-pub async fn attach<'e, 'd: 'e, P: Projection>(
-    events: impl IntoIterator<Item = &'e mut FoldEvent<'d>>,
+/// Makes sure that all texts that a fold wants are in the cache. It asks for no numbers, because most are of texts that
+/// states know already.
+pub async fn require<'e>(
+    events: impl Iterator<Item = &'e FoldEvent<'e>>,
     embedder: &dyn Embedder,
     conn: &mut PgConnection,
 ) -> Result<(), Lack> {
-    let wanted = events.into_iter().filter_map(|event| P::wants(event).map(|rendition| (event, rendition)));
-    let wanted: Vec<_> = wanted.collect();
-    let renditions: Vec<_> = wanted.iter().map(|(_, rendition)| rendition).collect();
-    let embeddings = Embeddings::look_up(conn, embedder, &renditions).await?;
-    for (event, rendition) in wanted {
-        embeddings.attach(event, rendition.hash);
+    let wanted: Vec<_> = events.filter_map(|event| event.wanted.as_ref()).collect();
+    if embedder.takes_supplied() || wanted.is_empty() {
+        return Ok(());
+    }
+    cache::require(conn, embedder.model(), &wanted).await
+}
+
+/// Gives events the embeddings of the texts that a fold wants, unless the state knows them.
+pub async fn attach<P: Projection>(
+    events: &mut [FoldEvent<'_>],
+    state: &P,
+    embedder: &dyn Embedder,
+    conn: &mut PgConnection,
+) -> Result<(), Lack> {
+    let wanted = events.iter().filter_map(|event| event.wanted.as_ref());
+    let unknown: Vec<_> = wanted.filter(|rendition| !state.knows(rendition.hash)).collect();
+    let embeddings = Embeddings::look_up(conn, embedder, &unknown).await?;
+    for event in events {
+        if let Some(Rendition { hash, .. }) = event.wanted {
+            embeddings.attach(event, hash);
+        }
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What the events of an entity say about it.
-pub trait Attributes: Default + Send + 'static {
+pub trait Attributes: Default + Send + Sync + 'static {
     /// The table, and so the projection.
     const TABLE: &'static str;
     /// See [`Projection::VERSION`].

@@ -12,6 +12,10 @@
 
 use std::collections::BTreeMap;
 
+mod trial;
+
+pub use trial::{Hits, Trial, TrialError};
+
 /// What came next how often: after a screen, and after all screens of its kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Support {

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A projection. Its values are the working states of the fold, one for each subject.
-pub trait Projection: Default + Send + 'static {
+pub trait Projection: Default + Send + Sync + 'static {
     /// Names it in `ledger.checkpoint` and everywhere else: the leading one of its tables, if one leads.
     const NAME: &'static str;
     /// To be raised whenever the same events make other rows than before.
@@ -42,6 +42,8 @@ pub trait Projection: Default + Send + 'static {
     /// Whether a state is of a whole org, whose events it folds in the order of their seq: then that order matters, each
     /// event comes once, and the subject of the state is the org.
     const IN_ORDER: bool = false;
+    /// About how many bytes of states a process keeps in memory.
+    const CACHE_BYTES_MAX: usize = 48 << 20;
     /// The rows of a batch on their way into the tables.
     type Rows: Default + Send + Sync;
 
@@ -54,6 +56,11 @@ pub trait Projection: Default + Send + 'static {
     /// The text whose embedding the fold needs to take the event into account. Asked where it is [`IN_ORDER`](Self::IN_ORDER).
     fn wants(_: &FoldEvent<'_>) -> Option<Rendition> {
         None
+    }
+
+    /// Whether a text has been taken into account before, so that its embedding is needed no more.
+    fn knows(&self, _: ContentHash) -> bool {
+        false
     }
 
     /// Takes an event into account.
@@ -110,7 +117,9 @@ pub struct FoldEvent<'a> {
     pub data: &'a str,
     /// What it says.
     pub content: Content,
-    /// The embedding that the projection [wants](Projection::wants).
+    /// The text whose embedding the projection [wants](Projection::wants) …
+    pub wanted: Option<Rendition>,
+    /// … and that embedding.
     pub embedded: Option<Embedded>,
 }
 
@@ -144,7 +153,8 @@ impl<'a> FoldEvent<'a> {
     /// only a newer version of it knows how.
     pub fn read<P: Projection>(recorded: &'a RecordedEvent) -> Result<Self, Refusal> {
         let content = Content::read::<P>(recorded)?;
-        Ok(Self { content, ..Self::without_content(recorded) })
+        let event = Self { content, ..Self::without_content(recorded) };
+        Ok(Self { wanted: P::wants(&event), ..event })
     }
 
     /// The event as one that cannot be folded.
@@ -162,6 +172,7 @@ impl<'a> FoldEvent<'a> {
             event_type: &event.event_type,
             data: &event.data,
             content: Content::Elsewhere,
+            wanted: None,
             embedded: None,
         }
     }

@@ -1,7 +1,8 @@
 //! How often services came from a screen to another, and by which action: `rcm_transition`.
 //!
 //! The subject of such an event is the screen that it came from. Counts and bounds of times, so neither their order nor
-//! an event that comes twice matters. Transitions between kinds of screens are a view of these.
+//! an event that comes twice matters. An event that cannot be folded counts for nothing and flags what leads from its screen.
+//! Transitions between kinds of screens are a view of these.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -25,6 +26,7 @@ pub struct RcmTransition {
     seen: HashSet<EventId>,
     ways: BTreeMap<Way, Count>,
     changed: BTreeSet<Way>,
+    unfoldable: bool,
     weight: usize,
 }
 
@@ -60,11 +62,21 @@ impl Projection for RcmTransition {
     type Rows = Vec<Row>;
 
     fn apply(&mut self, event: FoldEvent<'_>) {
-        let Content::Payload(payload) = event.content else { return };
-        let Payload::UiTransitionObserved(observed) = *payload else { return };
         if !self.seen.insert(event.stamp.event_id) {
             return;
         }
+        let observed = match event.content {
+            Content::Payload(payload) => match *payload {
+                Payload::UiTransitionObserved(observed) => observed,
+                _ => return,
+            },
+            Content::Unfoldable(_) => {
+                self.unfoldable = true;
+                self.changed.extend(self.ways.keys().cloned());
+                return;
+            }
+            Content::Elsewhere => return,
+        };
         let way = (observed.action.into(), observed.to);
         if !self.ways.contains_key(&way) {
             self.weight += size_of::<(Way, Count)>() + 2 * way.0.len();
@@ -85,8 +97,8 @@ impl Projection for RcmTransition {
             };
             let (action, to_state) = way;
             let from_state = MicroStateId::of_subject(subject_id);
-            let implausible = (first_seen_at < PLAUSIBLE_SINCE).then_some("implausible_time");
-            let flags = implausible.into_iter().collect();
+            let odd = [("implausible_time", first_seen_at < PLAUSIBLE_SINCE), ("unfoldable_event", self.unfoldable)];
+            let flags = odd.into_iter().filter_map(|(flag, is_so)| is_so.then_some(flag)).collect();
             rows.push(Row { org_id, from_state, action, to_state, count, first_seen_at, last_seen_at, flags });
         }
         rows[before..].iter().map(|row| size_of::<Row>() + row.action.len()).sum()
@@ -146,6 +158,15 @@ mod tests {
     fn moved(action: &str, to: u128, time: &str) -> Told {
         let ids = format!("\"from\":\"{}\",\"to\":\"{}\",\"action\":\"{action}\"", id(0xB), id(to));
         on("ui_transition.observed", time).with(&ids)
+    }
+
+    #[test]
+    fn what_leads_from_a_screen_is_flagged_if_one_of_its_events_cannot_be_folded() {
+        let unfoldable = on("ui_transition.observed", "10:00:02").data(r#"{"from":7}"#);
+        let story = [moved("click Search", 1, "10:00:01"), unfoldable, moved("wait", 2, "10:00:03")];
+        let rows = rows_of::<RcmTransition>(story);
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| row.count == 1 && row.flags.contains("unfoldable_event")), "{rows:?}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub struct Registration {
     pub(crate) embeds: bool,
     pub(crate) in_order: bool,
     pub(crate) made_with: fn(&dyn Embedder) -> String,
-    pub(crate) start: fn(Target, usize, Arc<dyn Embedder>) -> Arc<dyn Advance>,
+    pub(crate) start: fn(Target, Arc<dyn Embedder>) -> Arc<dyn Advance>,
     pub(crate) bulk: fn() -> Box<dyn Bulk>,
     pub(crate) stops_at: fn(&RecordedEvent) -> Option<Refusal>,
 }
@@ -126,7 +126,7 @@ impl Registration {
             embeds: P::EMBEDS,
             in_order: P::IN_ORDER,
             made_with: P::made_with,
-            start: |target, cache_bytes_max, embedder| Arc::new(Folder::<P>::new(target, cache_bytes_max, embedder)),
+            start: |target, embedder| Arc::new(Folder::<P>::new(target, embedder)),
             bulk: || Box::new(Subjects::<P>::default()),
             stops_at: |recorded| FoldEvent::read::<P>(recorded).err(),
         }

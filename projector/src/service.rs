@@ -48,8 +48,6 @@ const PASS_INTERVAL: Duration = Duration::from_millis(500);
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// Steps that are made at the same time.
 const WORKERS: usize = 4;
-/// About how many bytes of fold states each projection keeps in memory.
-const CACHE_BYTES_MAX: usize = 48 << 20;
 
 /// The service, ready to run.
 pub struct Projector {
@@ -278,7 +276,7 @@ fn started<'p>(
     projections: impl Iterator<Item = &'p Registration>,
     embedder: &Arc<dyn Embedder>,
 ) -> Vec<(Registration, Arc<dyn Advance>)> {
-    projections.map(|it| (*it, (it.start)(Target::Kept, CACHE_BYTES_MAX, embedder.clone()))).collect()
+    projections.map(|it| (*it, (it.start)(Target::Kept, embedder.clone()))).collect()
 }
 
 /// Waits for all tasks; the first that dies shuts the others down.

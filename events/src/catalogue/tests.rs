@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::payload::MICRO_STATES_MAX;
 
 const STEP: &str = "018f6e2a-7c1b-7d60-9a33-5b1f4c0d9e21";
 
@@ -119,6 +120,14 @@ fn a_missing_or_wrong_field_is_named_by_its_path() {
         ),
         ("micro_state.labelled", r#"{"label":""}"#.to_owned(), "data.label"),
         ("macro_state.defined", "{}".to_owned(), "data.name"),
+        (
+            "macro_state.defined",
+            format!(
+                r#"{{"name":"n","micro_state_ids":["{STEP}"{}]}}"#,
+                format!(r#","{STEP}""#).repeat(MICRO_STATES_MAX)
+            ),
+            "data.micro_state_ids: it names 1001 micro-states; name at most 1000",
+        ),
         ("ui_transition.observed", format!(r#"{{"from":"{STEP}","to":"{STEP}","action":""}}"#), "data.action"),
         ("task_signature.recorded", r#"{"source":"dog"}"#.to_owned(), "data.source"),
         ("step.retried", format!(r#"{{"step_id":"{STEP}"}}"#), "data.attempt"),

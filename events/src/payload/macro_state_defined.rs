@@ -1,11 +1,15 @@
 //! `macro_state.defined`
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
     id::{MicroStateId, UserId},
     payload::value::{self, IndexedText, Text},
+    refusal::{Code, Refusal},
 };
+
+/// So many micro-states a definition names at most; screens by the thousand have a label in common.
+pub const MICRO_STATES_MAX: usize = 1_000;
 
 /// Somebody said that screens are one and the same to a service, and what to call them. It replaces what was defined
 /// before. The subject is the macro-state.
@@ -26,9 +30,21 @@ pub struct MacroStateDefined {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<IndexedText>,
     /// … and those that belong to it whatever their labels are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "so_many", skip_serializing_if = "Option::is_none")]
     pub micro_state_ids: Option<Vec<MicroStateId>>,
     /// Who said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defined_by: Option<UserId>,
+}
+
+fn so_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<MicroStateId>>, D::Error> {
+    let ids = Option::<Vec<MicroStateId>>::deserialize(deserializer)?;
+    match &ids {
+        Some(ids) if ids.len() > MICRO_STATES_MAX => {
+            let reason =
+                format!("it names {} micro-states; name at most {MICRO_STATES_MAX}, or give them a label", ids.len());
+            Err(D::Error::custom(Refusal::new(Code::InvalidEvent, reason)))
+        }
+        _ => Ok(ids),
+    }
 }

@@ -423,6 +423,19 @@ fn what_only_a_new_event_must_keep_an_old_one_need_not() {
     assert_eq!((replayed.seq.get(), replayed.event.schema_version, replayed.root), (7, 9, None));
 }
 
+#[test]
+fn a_transition_comes_from_the_screen_that_it_is_about() {
+    let transition = |subject: &str, from: &str| {
+        let data = json!({ "from": from, "to": EVENT, "action": "click Search" });
+        Draft::binary().of_type("ui_transition.observed").with("ce-subject", subject).payload(data.to_string()).admit()
+    };
+    assert!(transition(RUN, RUN).is_ok());
+    assert!(transition(RUN, &RUN.to_uppercase()).is_ok());
+    let Refusal { code, reason } = transition(RUN, EVENT).unwrap_err();
+    assert_eq!(code, Code::InvalidEvent);
+    assert!(reason.contains(&format!("data.from is {EVENT} and the subject is {RUN}")), "{reason}");
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let text = || prop::option::of("[^\0]{0,12}");
     let data = prop_oneof![

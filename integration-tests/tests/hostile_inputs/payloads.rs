@@ -188,6 +188,91 @@ async fn a_payload_that_its_type_does_not_allow_is_refused_naming_the_path() {
             "invalid_embedding",
             "data.text_embedding",
         ),
+        ("a kind of screen without a name", "macro_state.defined", json!({}), "invalid_event", "data.name"),
+        (
+            "a kind of screen with an empty name",
+            "macro_state.defined",
+            json!({ "name": "" }),
+            "invalid_event",
+            "data.name",
+        ),
+        (
+            "a kind of screen with a label that is a list",
+            "macro_state.defined",
+            json!({ "name": "n", "label": ["sign_in"] }),
+            "invalid_event",
+            "data.label",
+        ),
+        (
+            "a kind of screen with a label of 513 bytes",
+            "macro_state.defined",
+            json!({ "name": "n", "label": "x".repeat(513) }),
+            "invalid_event",
+            "data.label",
+        ),
+        (
+            "a kind of screen of no screen",
+            "macro_state.defined",
+            json!({ "name": "n", "micro_state_ids": [id, Uuid::nil()] }),
+            "invalid_id",
+            "data.micro_state_ids[1]",
+        ),
+        (
+            "a kind of 1,001 screens",
+            "macro_state.defined",
+            json!({ "name": "n", "micro_state_ids": vec![id; 1_001] }),
+            "invalid_event",
+            "data.micro_state_ids: it names 1001 micro-states",
+        ),
+        (
+            "a kind of screen defined by nobody",
+            "macro_state.defined",
+            json!({ "name": "n", "defined_by": "" }),
+            "invalid_id",
+            "data.defined_by",
+        ),
+        (
+            "a transition from nowhere",
+            "ui_transition.observed",
+            json!({ "action": "a", "to": id }),
+            "invalid_event",
+            "data.from",
+        ),
+        (
+            "a transition to a number",
+            "ui_transition.observed",
+            json!({ "from": id, "action": "a", "to": 7 }),
+            "invalid_event",
+            "data.to",
+        ),
+        (
+            "a transition to the nil UUID",
+            "ui_transition.observed",
+            json!({ "from": id, "action": "a", "to": Uuid::nil() }),
+            "invalid_id",
+            "data.to",
+        ),
+        (
+            "a transition by nothing",
+            "ui_transition.observed",
+            json!({ "from": id, "action": "", "to": id }),
+            "invalid_event",
+            "data.action",
+        ),
+        (
+            "a transition by an action of 513 bytes",
+            "ui_transition.observed",
+            json!({ "from": id, "action": "x".repeat(513), "to": id }),
+            "invalid_event",
+            "data.action",
+        ),
+        (
+            "a transition from another screen than its subject",
+            "ui_transition.observed",
+            json!({ "from": id, "action": "a", "to": id }),
+            "invalid_event",
+            "data.from",
+        ),
         ("no step id", "step.started", json!({}), "invalid_event", "data.step_id"),
         ("a step id that is a number", "step.started", json!({ "step_id": 7 }), "invalid_event", "data.step_id"),
         ("a step id that is no UUID", "step.started", json!({ "step_id": "seven" }), "invalid_id", "data.step_id"),
@@ -358,12 +443,34 @@ async fn what_a_type_allows_is_appended_however_odd() {
             json!({ "step_id": id, "screenshot": protected }).to_string(),
         ),
         ("text of white space", "run.failed", r#"{"error_message":"  "}"#.to_owned()),
+        (
+            "a kind of 1,000 screens, all the same one",
+            "macro_state.defined",
+            json!({ "name": "n", "micro_state_ids": vec![id; 1_000] }).to_string(),
+        ),
+        ("a kind of no screens", "macro_state.defined", r#"{"name":"n","micro_state_ids":[],"label":""}"#.to_owned()),
+        (
+            "a kind of screen full of what others would run",
+            "macro_state.defined",
+            json!({ "name": "'); DROP TABLE macro_state; --\u{1b}[31m\u{202e}", "label": protected }).to_string(),
+        ),
     ];
     for (name, event_type, data) in list {
         let binary = cases.event(event_type, json!({})).carrying(data.clone());
         cases.appended(&format!("binary: {name}"), binary).await;
         let structured = Structured::carrying(cases.org_id, event_type, Uuid::new_v4(), data);
         cases.appended_structured(&format!("structured: {name}"), structured).await;
+    }
+    for (name, data) in [
+        ("a transition to the same screen", json!({ "from": id, "action": " ", "to": id })),
+        (
+            "a transition by SQL",
+            json!({ "from": id, "action": "'; DROP TABLE rcm_transition; --\u{1b}[31m", "to": id }),
+        ),
+        ("a transition by something protected", json!({ "from": id, "action": protected, "to": Uuid::new_v4() })),
+    ] {
+        let sent = Sent::valid(cases.org_id, "ui_transition.observed", id, data);
+        cases.appended(name, sent).await;
     }
     cases.all_hold().await;
 }

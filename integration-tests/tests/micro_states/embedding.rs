@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 use super::{micro_state, of_id, rows, screen};
 use crate::harness::{append, eventually, idle_stack, planted, run, runledger, size_reaches};
 
-/// An embedder that can be switched off, and how often it was asked for each text.
+/// An embedder that can be switched off, what it refuses, and how often it was asked for each text.
 #[derive(Clone, Default)]
 struct Server {
     is_off: Arc<AtomicBool>,
+    /// Texts that hold this word.
+    refuses: Arc<Mutex<Option<&'static str>>>,
     asked: Arc<Mutex<HashMap<String, usize>>>,
 }
 
@@ -38,13 +40,18 @@ impl Server {
                 return (StatusCode::SERVICE_UNAVAILABLE, "warming up".to_owned());
             }
             let request: Value = serde_json::from_str(&body).unwrap();
-            let mut embeddings = Vec::new();
-            for text in request["inputs"].as_array().unwrap() {
-                let text = text.as_str().unwrap();
-                *server.asked.lock().unwrap().entry(text.to_owned()).or_default() += 1;
-                let axis = text.bytes().map(usize::from).sum::<usize>() % 700;
-                embeddings.push(super::along(768, axis));
+            let texts: Vec<_> =
+                request["inputs"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+            for text in &texts {
+                *server.asked.lock().unwrap().entry((*text).to_owned()).or_default() += 1;
             }
+            if let Some(word) = *server.refuses.lock().unwrap()
+                && texts.iter().any(|text| text.contains(word))
+            {
+                return (StatusCode::PAYLOAD_TOO_LARGE, format!("too long:\0 {word}"));
+            }
+            let axis = |text: &str| text.bytes().map(usize::from).sum::<usize>() % 700;
+            let embeddings: Vec<_> = texts.iter().map(|text| super::along(768, axis(text))).collect();
             (StatusCode::OK, serde_json::to_string(&embeddings).unwrap())
         }
         let app = Router::new().route("/embed", post(embed)).with_state(self.clone());
@@ -150,6 +157,77 @@ async fn a_fault_of_the_embedder_pauses_screens_alone_and_says_so_and_no_text_is
         (models.len() == 5 && models.iter().all(|model| model == "hashing-1")).then_some(())
     })
     .await;
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+/// Titles of screens, whether they have an embedding, and their flags.
+async fn embedded(stack: &Stack) -> Vec<(String, bool, Vec<String>)> {
+    let rows = "SELECT title, text_embedding IS NOT NULL, flags FROM micro_state ORDER BY title";
+    sqlx::query_as(rows).fetch_all(stack.pool()).await.unwrap()
+}
+
+async fn rebuild(stack: &Stack, embedder: Arc<dyn Embedder>, projections: &[&str], order: Order) -> u64 {
+    let database = Database::new(stack.database_url(), Role::Projector).unwrap();
+    let projections = projections.iter().map(|name| *projector::registration(name).unwrap()).collect();
+    let rebuild = Rebuild::of(projections, database).embeds_with(embedder);
+    let report = rebuild.run(&order, &Progress::default(), |_| {}).await.unwrap();
+    report.projections.iter().flat_map(|rebuilt| &rebuilt.tables).map(|table| table.differences()).sum()
+}
+
+#[tokio::test]
+async fn a_text_that_the_embedder_refuses_has_no_embedding_and_holds_nobody_up() {
+    let (stack, server) = (idle_stack().await, Server::default());
+    let org_id = registered(&stack).await;
+    *server.refuses.lock().unwrap() = Some("Endless");
+    let embedder = Arc::new(Http::new(HttpOptions::new(server.start().await, "test-model")).unwrap());
+    for (number, title) in ["Sign in", "Endless", "Member search", "Claim status"].into_iter().enumerate() {
+        see(&stack, org_id, number as u128 + 1, title).await;
+    }
+    let (task, shutdown) = project(&stack, embedder.clone());
+    eventually("the screens", async || (rows(&stack).await.len() == 4).then_some(())).await;
+    let of = |title: &str, is_embedded: bool| {
+        (title.to_owned(), is_embedded, if is_embedded { vec![] } else { vec!["not_embedded".to_owned()] })
+    };
+    let with_refusal = [of("Claim status", true), of("Endless", false), of("Member search", true), of("Sign in", true)];
+    assert_eq!(embedded(&stack).await, with_refusal);
+    assert_eq!(paused(&stack).await, None);
+
+    // The refusal is kept: nobody asks again, and a rebuild of some of the tables makes the same rows.
+    eventually("the kinds of those with an embedding", async || {
+        let members = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM macro_state_member");
+        (members.fetch_one(stack.pool()).await.unwrap() == 3).then_some(())
+    })
+    .await;
+    let asked = server.asked();
+    see(&stack, org_id, 5, "Endless").await;
+    eventually("the fifth screen", async || (rows(&stack).await.len() == 5).then_some(())).await;
+    *server.refuses.lock().unwrap() = None;
+    assert_eq!(rebuild(&stack, embedder.clone(), &["micro_state"], Order::default()).await, 0);
+    assert_eq!(server.asked(), asked);
+
+    // A rebuild of all of them asks again.
+    assert!(rebuild(&stack, embedder.clone(), &["micro_state", "macro_state"], Order::default()).await > 0);
+    assert!(embedded(&stack).await.iter().all(|(_, is_embedded, flags)| *is_embedded && flags.is_empty()));
+    let dry_run = Order { dry_run: true, ..Order::default() };
+    assert_eq!(rebuild(&stack, embedder, &["micro_state", "macro_state"], dry_run).await, 0);
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_embedder_that_refuses_every_text_pauses_screens_and_no_text_is_held_against() {
+    let (stack, server) = (idle_stack().await, Server::default());
+    let org_id = registered(&stack).await;
+    *server.refuses.lock().unwrap() = Some("");
+    let embedder = Arc::new(Http::new(HttpOptions::new(server.start().await, "test-model")).unwrap());
+    see(&stack, org_id, 1, "Sign in").await;
+    let (task, shutdown) = project(&stack, embedder);
+    let told = eventually("the pause to be told", async || paused(&stack).await).await;
+    assert!(told.contains("413") && told.contains("too long"), "{told}");
+    *server.refuses.lock().unwrap() = None;
+    eventually("the screen", async || (rows(&stack).await.len() == 1).then_some(())).await;
+    assert_eq!(embedded(&stack).await, [("Sign in".to_owned(), true, vec![])]);
     shutdown.cancel();
     task.await.unwrap();
 }

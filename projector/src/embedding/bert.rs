@@ -71,11 +71,14 @@ impl Embedder for Bert {
         let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
         let encoder = self.encoder.clone();
         async move {
-            let directory = encoder.directory.clone();
-            let failed = |reason: String| EmbedderError::Model { directory: directory.clone(), reason };
+            let place = encoder.directory.display().to_string();
+            let no_answer = |reason: String| EmbedderError::NoAnswer { place: place.clone(), reason };
             let embedded = tokio::task::spawn_blocking(move || encoder.encode(texts)).await;
-            let embedded = embedded.map_err(|died| failed(died.to_string()))??;
-            embedded.into_iter().map(|numbers| numbers.try_into().map_err(|none| failed(format!("{none}")))).collect()
+            let embedded = embedded.map_err(|died| no_answer(died.to_string()))?.map_err(no_answer)?;
+            embedded
+                .into_iter()
+                .map(|numbers| numbers.try_into().map_err(|none| no_answer(format!("{none}"))))
+                .collect()
         }
         .boxed()
     }
@@ -159,9 +162,8 @@ impl Encoder {
         Ok((Self { directory, tokenizer, model, pooling, dimensions }, digest))
     }
 
-    fn encode(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedderError> {
-        let fault = |reason: String| EmbedderError::Model { directory: self.directory.clone(), reason };
-        let encodings = self.tokenizer.encode_batch(texts, true).map_err(|error| fault(error.to_string()))?;
+    fn encode(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, String> {
+        let encodings = self.tokenizer.encode_batch(texts, true).map_err(|error| error.to_string())?;
         let tensor = |of: fn(&tokenizers::Encoding) -> &[u32]| {
             let rows: Vec<_> = encodings.iter().map(|encoding| of(encoding).to_vec()).collect();
             Tensor::new(rows, &Device::Cpu)
@@ -172,7 +174,7 @@ impl Encoder {
             let tokens = self.model.forward(&tensor(tokenizers::Encoding::get_ids)?, &types, Some(&mask))?;
             self.pooling.pool(&tokens, &mask)?.to_vec2()
         };
-        encoded().map_err(|error: candle_core::Error| fault(error.to_string()))
+        encoded().map_err(|error: candle_core::Error| error.to_string())
     }
 }
 

@@ -1,7 +1,8 @@
 //! An embedder behind HTTP: whatever speaks OpenAI's `POST …/embeddings`, or text-embeddings-inference's `POST …/embed`.
 //!
 //! The last part of the address says which. A request that fails in a way that may pass is made again, later each time;
-//! what fails then is an error, and whoever asked tries again after a while.
+//! what fails then is an error, and whoever asked tries again after a while. A text that is too long for the model is cut by
+//! text-embeddings-inference, which is asked to; nothing else is, and whatever a server refuses has no embedding.
 
 use std::time::Duration;
 
@@ -142,7 +143,8 @@ impl Http {
         let status = response.status();
         let answer = self.read(response).await?;
         if !status.is_success() {
-            let body = String::from_utf8_lossy(&answer).chars().take(FAULT_CHARS_MAX).collect();
+            let printable = |char: char| if char.is_control() { ' ' } else { char };
+            let body = String::from_utf8_lossy(&answer).chars().take(FAULT_CHARS_MAX).map(printable).collect();
             let refused = EmbedderError::Refused { place: self.place.clone(), status: status.as_u16(), body };
             let passes = status.is_server_error() || [408, 429].contains(&status.as_u16());
             return Err(if passes { Failure::Passing(refused) } else { Failure::Lasting(refused) });

@@ -2,8 +2,8 @@
 //!
 //! (Hartigan, Clustering Algorithms, 1975, chapter 3; here with moving centroids.) Only texts that are new to the org are
 //! compared, each with at most [`CLUSTERS_MAX`] centroids of 768 numbers, which takes less than a millisecond; a text that has occurred before
-//! is known by its hash. Sums are made in one order, lane by lane, so the same texts in the same order make the same
-//! clusters on every machine.
+//! is known by its hash. Centroids are whole numbers of 16 bits: half the memory, and sums that are exact, so that the same
+//! texts in the same order make the same clusters on every machine.
 
 use std::collections::HashMap;
 
@@ -13,91 +13,96 @@ use crate::embedding::ContentHash;
 
 /// Where there are so many, a text joins the one that it is most like, however little.
 pub const CLUSTERS_MAX: usize = 1_000;
-const LANES: usize = 8;
+/// What stands for 1 in whole numbers.
+const ONE: f32 = i16::MAX as f32;
+
+/// A cluster, by its place among those of the org.
+pub type Place = u16;
 
 /// The clusters of an org.
 #[derive(Debug, Default)]
 pub struct Clusters {
     clusters: Vec<Cluster>,
-    of_content: HashMap<ContentHash, usize>,
+    of_content: HashMap<ContentHash, Place>,
 }
 
 #[derive(Debug)]
 struct Cluster {
     leader: ContentHash,
-    /// Of the texts' embeddings, each of length 1: the centroid, but for its length.
-    sum: Vec<f32>,
+    /// Of length 1.
+    centroid: Box<[i16]>,
+    /// Of the sum of its texts' embeddings, each of length 1: the greater, the less another text moves the centroid.
     length: f32,
 }
 
 impl Clusters {
+    /// Whether the text has occurred before.
+    pub fn knows(&self, hash: ContentHash) -> bool {
+        self.of_content.contains_key(&hash)
+    }
+
     /// The cluster of a text, which is known already or has this embedding, of length 1.
     pub fn place(
         &mut self,
         hash: ContentHash,
         embedding: impl FnOnce() -> Option<Vec<f32>>,
         alike_from: f32,
-    ) -> Option<usize> {
+    ) -> Option<Place> {
         if let Some(&known) = self.of_content.get(&hash) {
             return Some(known);
         }
-        let embedding = embedding()?;
-        let mut nearest = None;
-        for (place, cluster) in self.clusters.iter().enumerate() {
-            let similarity = cluster.similarity(&embedding);
-            if nearest.is_none_or(|(_, greatest)| similarity > greatest) {
-                nearest = Some((place, similarity));
-            }
-        }
+        let embedding = whole(embedding()?.into_iter().map(|number| number * ONE));
+        let similarities = self.clusters.iter().map(|cluster| dot(&cluster.centroid, &embedding)).enumerate();
+        // Of several that are as near, the first.
+        let nearest = similarities.max_by_key(|(place, similarity)| (*similarity, std::cmp::Reverse(*place)));
         let place = match nearest {
-            Some((place, similarity)) if similarity >= alike_from || self.clusters.len() >= CLUSTERS_MAX => {
+            Some((place, similarity))
+                if similarity as f32 >= alike_from * ONE * ONE || self.clusters.len() >= CLUSTERS_MAX =>
+            {
                 self.clusters[place].add(&embedding);
                 place
             }
             _ => {
-                let length = dot(&embedding, &embedding).sqrt();
-                self.clusters.push(Cluster { leader: hash, sum: embedding, length });
+                self.clusters.push(Cluster { leader: hash, centroid: embedding, length: 1.0 });
                 self.clusters.len() - 1
             }
-        };
+        } as Place;
         self.of_content.insert(hash, place);
         Some(place)
     }
 
     /// The text that made a cluster.
-    pub fn leader(&self, place: usize) -> ContentHash {
-        self.clusters[place].leader
+    pub fn leader(&self, place: Place) -> ContentHash {
+        self.clusters[usize::from(place)].leader
     }
 
     /// About how many bytes it takes.
     pub fn weight(&self) -> usize {
-        const CONTENT: usize = 64;
-        self.clusters.len() * (size_of::<Cluster>() + 4 * TEXT_DIMENSIONS) + self.of_content.len() * CONTENT
+        // With what a hash map leaves free.
+        const CONTENT: usize = 2 * size_of::<(ContentHash, Place)>();
+        const CLUSTER: usize = size_of::<Cluster>() + TEXT_DIMENSIONS * size_of::<i16>();
+        self.clusters.len() * CLUSTER + self.of_content.len() * CONTENT
     }
 }
 
 impl Cluster {
-    /// The cosine of the angle between the embedding and the centroid.
-    fn similarity(&self, embedding: &[f32]) -> f32 {
-        // Opposites can add up to nothing.
-        if self.length > 0.0 { dot(&self.sum, embedding) / self.length } else { -1.0 }
-    }
-
-    fn add(&mut self, embedding: &[f32]) {
-        self.sum.iter_mut().zip(embedding).for_each(|(sum, number)| *sum += number);
-        self.length = dot(&self.sum, &self.sum).sqrt();
+    fn add(&mut self, embedding: &[i16]) {
+        let numbers = self.centroid.iter().zip(embedding);
+        let sum: Vec<_> = numbers.map(|(own, new)| f32::from(*own) * self.length + f32::from(*new)).collect();
+        self.length = sum.iter().map(|number| number * number).sum::<f32>().sqrt() / ONE;
+        // Opposites can add up to nothing; what is divided by it is no number, and 0 as a whole one.
+        self.centroid = whole(sum.into_iter().map(|number| number / self.length));
     }
 }
 
-/// Lanes, because the compiler may not turn one sum into several by itself: that would be another result.
-fn dot(left: &[f32], right: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    for (left, right) in left.chunks(LANES).zip(right.chunks(LANES)) {
-        for (lane, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
-            *lane += left * right;
-        }
-    }
-    lanes.iter().sum()
+fn whole(numbers: impl Iterator<Item = f32>) -> Box<[i16]> {
+    numbers.map(|number| number.round() as i16).collect()
+}
+
+/// The cosine of the angle between the two, of which each has length 1; no part of the sum is greater than the product of
+/// their lengths, so none overflows.
+fn dot(left: &[i16], right: &[i16]) -> i32 {
+    left.iter().zip(right).map(|(left, right)| i32::from(*left) * i32::from(*right)).sum()
 }
 
 #[cfg(test)]
@@ -111,7 +116,7 @@ mod tests {
         embedding
     }
 
-    fn place(clusters: &mut Clusters, angle_degrees: f32) -> usize {
+    fn place(clusters: &mut Clusters, angle_degrees: f32) -> Place {
         let hash = ContentHash::of(0, &angle_degrees.to_string());
         clusters.place(hash, || Some(towards(angle_degrees)), 0.9).unwrap()
     }
@@ -146,14 +151,13 @@ mod tests {
     #[test]
     fn there_are_only_so_many_clusters() {
         let mut clusters = Clusters::default();
-        for number in 0..CLUSTERS_MAX + 5 {
-            // Nothing is like anything else, and signs keep centroids apart.
-            let mut embedding = vec![0.0; TEXT_DIMENSIONS];
-            let sign = if number < TEXT_DIMENSIONS { 1.0 } else { -1.0 };
-            embedding[number % TEXT_DIMENSIONS] = sign;
-            let hash = ContentHash::of(0, &number.to_string());
-            assert!(clusters.place(hash, || Some(embedding), 0.9).unwrap() < CLUSTERS_MAX);
-        }
+        let nothing = || whole((0..TEXT_DIMENSIONS).map(|_| 0.0));
+        let cluster =
+            |number| Cluster { leader: ContentHash::of(1, &format!("{number}")), centroid: nothing(), length: 1.0 };
+        clusters.clusters.extend((0..CLUSTERS_MAX - 1).map(cluster));
+        let last = place(&mut clusters, 0.0);
+        assert_eq!(usize::from(last), CLUSTERS_MAX - 1);
+        assert_eq!(place(&mut clusters, 85.0), last, "the nearest of all, though far");
         assert_eq!(clusters.clusters.len(), CLUSTERS_MAX);
     }
 }

@@ -1,13 +1,16 @@
 //! Rows of `macro_state` and `macro_state_member`, how they are made and how they are written.
 
 use chrono::{DateTime, Utc};
-use events::id::{MacroStateId, MicroStateId, OrgId, UserId};
+use events::{
+    id::{MacroStateId, MicroStateId, OrgId, UserId},
+    payload::value::IndexedText,
+};
 use sqlx::{PgConnection, query, query_file};
 
-use super::{MacroState, Origin, columns, text};
+use super::{MacroState, columns, kind::Kind};
 use crate::{
     copy::Copy,
-    fold::{Flags, Span},
+    fold::Flags,
     write::{column, joined},
 };
 
@@ -19,7 +22,9 @@ pub struct Rows {
     /// Of `macro_state_member`.
     pub members: Vec<MemberRow>,
     /// Macro-states to which nothing belongs any more, and which nobody has defined.
-    pub gone: Vec<(OrgId, MacroStateId)>,
+    pub gone_kinds: Vec<(OrgId, MacroStateId)>,
+    /// Micro-states that belong to nothing any more.
+    pub gone_members: Vec<(OrgId, MicroStateId)>,
 }
 
 /// A kind of screen.
@@ -69,42 +74,31 @@ impl MacroState {
 
     /// None where there is nothing in it and nobody has defined it.
     pub(super) fn kind_row(&self, org_id: OrgId, id: MacroStateId) -> Option<Row> {
-        let (kind, defined) = (self.kinds.get(&id), self.definitions.get(&id).and_then(|latest| latest.get()));
+        let (kind, defined) = (self.kinds.get(&id), self.definitions.get(id));
+        let text = |text: &IndexedText| text.as_str().to_owned();
         if kind.is_none() && defined.is_none() {
             return None;
         }
-        let (mut observed, mut observed_count, mut example) = (Span::default(), 0, None);
-        let screens = kind.into_iter().flat_map(|kind| &kind.screens);
-        for (screen_id, screen) in screens.filter_map(|screen_id| Some((*screen_id, self.screens.get(screen_id)?))) {
-            let Some((first, last)) = screen.observed.bounds() else { continue };
-            observed.include(first);
-            observed.include(last);
-            observed_count += screen.observed_count;
-            example = Some((first, screen_id)).min(example.or(Some((first, screen_id))));
-        }
-        let label = match kind.map(|kind| &kind.origin) {
-            Some(Origin::Label(label)) => Some(label.clone()),
-            _ => defined.and_then(|defined| text(&defined.label)),
+        let (origin, label) = match (defined, kind.and_then(|kind| kind.label.as_ref())) {
+            (Some(defined), _) => ("defined", defined.label.as_ref().map(text)),
+            (None, Some(label)) => ("label", Some(label.to_string())),
+            (None, None) => ("cluster", None),
         };
-        let origin = match kind.map(|kind| &kind.origin) {
-            _ if defined.is_some() => "defined",
-            Some(Origin::Label(_)) => "label",
-            _ => "cluster",
-        };
+        let first_seen = kind.and_then(Kind::first_seen);
         Some(Row {
             org_id,
             macro_state_id: id,
             origin,
-            name: defined.map(|defined| defined.name.as_str().to_owned()),
+            name: defined.map(|defined| text(&defined.name)),
             description: defined.and_then(|it| it.description.as_ref()).map(|text| text.as_str().to_owned()),
-            portal_type: defined.and_then(|defined| text(&defined.portal_type)),
+            portal_type: defined.and_then(|defined| defined.portal_type.as_ref()).map(text),
             label,
             defined_by: defined.and_then(|defined| defined.defined_by),
-            micro_states: kind.map_or(0, |kind| kind.screens.len() as i32),
-            observed_count,
-            example_id: example.map(|(_, id)| id),
-            first_seen_at: observed.bounds().map(|(first, _)| first),
-            last_seen_at: observed.bounds().map(|(_, last)| last),
+            micro_states: kind.map_or(0, Kind::len) as i32,
+            observed_count: kind.map_or(0, |kind| kind.observed_count),
+            example_id: first_seen.map(|(_, id)| id),
+            first_seen_at: first_seen.map(|(at, _)| at),
+            last_seen_at: kind.and_then(Kind::last_seen_at),
             flags: unfoldable(self.unfoldable_definitions.contains(&id)),
         })
     }
@@ -119,7 +113,7 @@ impl Rows {
         const TEXTS: usize = 200;
         self.kinds.len() * (size_of::<Row>() + TEXTS)
             + self.members.len() * size_of::<MemberRow>()
-            + self.gone.len() * size_of::<(OrgId, MacroStateId)>()
+            + (self.gone_kinds.len() + self.gone_members.len()) * size_of::<(OrgId, MacroStateId)>()
     }
 
     /// The rows as COPY takes them: into empty tables, where there is nothing to be taken out.
@@ -133,7 +127,8 @@ impl Rows {
     pub(super) async fn write(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         upsert(&self.kinds, conn).await?;
         upsert_members(&self.members, conn).await?;
-        delete(&self.gone, conn).await
+        delete(&self.gone_kinds, conn).await?;
+        delete_members(&self.gone_members, conn).await
     }
 }
 
@@ -187,6 +182,21 @@ async fn delete(gone: &[(OrgId, MacroStateId)], conn: &mut PgConnection) -> Resu
     }
     query!(
         "DELETE FROM macro_state WHERE (org_id, macro_state_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
+        &column(gone, |(org_id, _)| org_id.uuid()),
+        &column(gone, |(_, id)| id.uuid())
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn delete_members(gone: &[(OrgId, MicroStateId)], conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    query!(
+        "DELETE FROM macro_state_member
+         WHERE (org_id, micro_state_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
         &column(gone, |(org_id, _)| org_id.uuid()),
         &column(gone, |(_, id)| id.uuid())
     )

@@ -27,11 +27,16 @@ fn defined(kind: u128, name: &str, fields: &str, time: &str) -> Told {
     on("macro_state.defined", time).about(kind).with(&format!(r#""name":"{name}"{fields}"#))
 }
 
+/// A screen was seen, and there is no embedding of it.
+fn seen_without_embedding(screen: u128, time: &str) -> Told {
+    on("micro_state.observed", time).about(screen).with(r#""url":"https://portal.example/","title":"","ui":{}"#)
+}
+
 /// The direction of [`seen`] is in the title's length.
 fn embedding(event: &FoldEvent<'_>) -> Option<TextEmbedding> {
     let Content::Payload(payload) = &event.content else { return None };
     let Payload::MicroStateObserved(observed) = &**payload else { return None };
-    let angle = (observed.title.as_str().len() - 1) as f32;
+    let angle = observed.title.as_str().len().checked_sub(1)? as f32;
     let mut numbers = vec![0.0; 768];
     (numbers[0], numbers[1]) = (angle.to_radians().cos(), angle.to_radians().sin());
     numbers.try_into().ok()
@@ -57,8 +62,11 @@ impl Tables {
     }
 
     fn write(&mut self, rows: Rows) {
-        for gone in rows.gone {
+        for gone in rows.gone_kinds {
             self.kinds.remove(&gone);
+        }
+        for (_, gone) in rows.gone_members {
+            self.members.remove(&gone);
         }
         self.kinds.extend(rows.kinds.into_iter().map(|row| ((row.org_id, row.macro_state_id), row)));
         self.members.extend(rows.members.into_iter().map(|row| (row.micro_state_id, row)));
@@ -179,6 +187,45 @@ fn a_screen_that_changes_belongs_to_what_it_looks_like_now() {
 }
 
 #[test]
+fn a_screen_of_which_there_is_no_embedding_any_more_belongs_to_nothing() {
+    let events = recorded([seen(1, 0, "10:00:01"), seen_without_embedding(1, "10:00:02")]);
+    let tables = Tables::after(events.chunks(1));
+    assert_eq!(tables, Tables::default());
+    assert_eq!(Tables::after([&events[..]]), tables);
+}
+
+#[test]
+fn the_kind_of_a_label_that_somebody_defines_for_another_is_what_the_definition_says() {
+    let kind = settling::label_id("sign_in").uuid().as_u128();
+    let told = [
+        seen(1, 0, "10:00:01"),
+        labelled(1, "sign_in", "10:01:00"),
+        defined(kind, "Way out", r#","label":"sign_out""#, "10:02:00"),
+        seen(2, 90, "10:03:00"),
+        labelled(2, "sign_out", "10:03:01"),
+    ];
+    let tables = tables(told);
+    assert_eq!(tables.kinds.len(), 1);
+    assert_eq!((tables.kind_of(1).label.as_deref(), tables.kind_of(1).origin), (Some("sign_out"), "defined"));
+}
+
+#[test]
+fn a_definition_that_is_replaced_gives_back_what_it_had_taken() {
+    let names = format!(r#","label":"sign_in","micro_state_ids":["{}"]"#, id(2));
+    let told = [
+        seen(1, 0, "10:00:01"),
+        seen(2, 90, "10:00:02"),
+        labelled(1, "sign_in", "10:01:00"),
+        defined(100, "Sign-in", &names, "10:02:00"),
+        defined(100, "Sign-out", r#","label":"sign_out""#, "10:02:02"),
+        defined(100, "Late", &names, "10:02:01"),
+    ];
+    let tables = tables(told);
+    assert_eq!([1, 2].map(|screen| tables.kind_of(screen).origin), ["label", "cluster"]);
+    assert_eq!(tables.kinds.len(), 3);
+}
+
+#[test]
 fn the_screen_of_an_event_that_cannot_be_folded_is_flagged() {
     let tables =
         tables([seen(1, 0, "10:00:01"), on("micro_state.labelled", "10:00:02").about(1).data(r#"{"label":7}"#)]);
@@ -199,19 +246,36 @@ fn what_is_forgotten_is_not_told_again() {
     assert_eq!(rows.members[0].micro_state_id.uuid(), id(2));
 }
 
-/// Few screens, directions, labels and times, so that much collides.
+#[test]
+fn a_definition_looks_at_what_it_names_and_an_observation_at_its_screen() {
+    let mut state = MacroState::default();
+    let seen_before = (1..=100).map(|screen| seen(screen, (screen % 5) as u16, "10:00:01"));
+    let told = [defined(500, "One", &format!(r#","label":"a","micro_state_ids":["{}"]"#, id(1)), "10:00:02")];
+    let events = recorded(seen_before.chain(told).chain([seen(2, 2, "10:00:03")]));
+    fold(&mut state, &events[..100]);
+    state.forget_changes();
+    fold(&mut state, &events[100..]);
+    assert_eq!(state.touched.iter().map(|screen| screen.uuid()).collect::<Vec<_>>(), [id(1), id(2)]);
+}
+
+/// Few screens, directions, labels and times, so that much collides; also the ids of kinds, defined ones and others.
 fn told() -> impl Strategy<Value = Told> {
-    (0..8u8, 1..6u128, 0..10u16, 0..6u8).prop_map(|(which, screen, direction, second)| {
+    (0..9u8, 1..6u128, 0..10u16, 0..6u8).prop_map(|(which, screen, direction, second)| {
         let time = format!("10:00:0{second}");
         let label = ["a", "b", "c"][usize::from(direction % 3)];
+        let kind = [100, 101, settling::label_id("a").uuid().as_u128()][screen as usize % 3];
         match which {
             0..4 => seen(screen, direction * 12, &time),
-            4..6 => labelled(screen, label, &time),
-            6 => defined(100 + screen % 2, "by label", &format!(r#","label":"{label}""#), &time),
+            4 => seen_without_embedding(screen, &time),
+            5..7 => labelled(screen, label, &time),
+            7 => {
+                let portal = ["", r#","portal_type":"payer""#, r#","portal_type":"other""#][usize::from(second % 3)];
+                defined(kind, "by label", &format!(r#","label":"{label}"{portal}"#), &time)
+            }
             _ => {
                 let ids: Vec<Uuid> = vec![id(screen), id(screen + 1)];
                 let names = format!(r#","micro_state_ids":{}"#, serde_json::to_string(&ids).unwrap());
-                defined(102 + screen % 2, "by name", &names, &time)
+                defined(kind + u128::from(direction % 2), "by name", &names, &time)
             }
         }
     })

@@ -12,14 +12,18 @@ use ledger::read::{self, Limit};
 use super::{Making, Phase, RebuildError, Run};
 use crate::{
     checkpoint,
-    embedding::{Embeddings, Lack, Rendition, fill, settle},
+    embedding::{Embeddings, Lack, Rendition, fill, forget_refusals, settle},
     projection::Subject,
+    registry::registry,
 };
 
 const PAGE: Limit = Limit { events_max: 2_000, bytes_max: 8 << 20 };
 
 /// Embeds whatever the rows that are to be loaded need.
 pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
+    if makes_all_anew(run).await? {
+        forget_refusals(&mut *run.pool.acquire().await?, run.embedder.model()).await?;
+    }
     for (place, making) in run.making.iter().enumerate() {
         if !making.projection.embeds || making.is_loaded {
             continue;
@@ -41,6 +45,24 @@ pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
         .await?;
     }
     Ok(())
+}
+
+/// Whether all tables that hold embeddings are made from their first row on, and will serve.
+async fn makes_all_anew(run: &Run) -> Result<bool, RebuildError> {
+    if run.order.makes_no_successor() {
+        return Ok(false);
+    }
+    let mut conn = run.pool.acquire().await?;
+    for projection in registry()?.iter().filter(|projection| projection.embeds) {
+        let Some(making) = run.making.iter().find(|making| making.projection.name == projection.name) else {
+            return Ok(false);
+        };
+        let loaded = checkpoint::positions(&mut conn, projection.name, making.tables.generation).await?;
+        if making.is_loaded || !loaded.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn embed_org(run: &Run, making: &Making, org_id: OrgId, through: Seq) -> Result<(), RebuildError> {

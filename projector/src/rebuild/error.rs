@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use crate::{
     advance::StepError,
     embedding::{EmbedderError, OtherEmbedder},
+    registry::RegistryError,
 };
 
 /// Why a rebuild did not come to its end. What serves is whole: the old tables of a projection, or the new ones.
@@ -25,6 +26,8 @@ pub enum RebuildError {
     Embedder(#[from] EmbedderError),
     #[error(transparent)]
     OtherEmbedder(#[from] OtherEmbedder),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("{projection} is being rebuilt already, by PostgreSQL session {pid} since {since}; wait for it, or end it")]
     Taken { projection: &'static str, pid: i32, since: String },
     #[error("org {0} has no events; `runledger org list` shows which orgs there are")]

@@ -19,8 +19,6 @@ use crate::{
     registry::Registration,
 };
 
-/// About how many bytes of fold states are kept to catch up by.
-const CACHE_BYTES_MAX: usize = 32 << 20;
 /// How long another process may keep an org without moving it.
 const STALL_MAX: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_millis(20);
@@ -38,7 +36,7 @@ pub struct Tables {
 impl Tables {
     /// Those of this number.
     pub fn new(projection: &Registration, target: Target, generation: i32, embedder: Arc<dyn Embedder>) -> Self {
-        let folder = (projection.start)(target, CACHE_BYTES_MAX, embedder.clone());
+        let folder = (projection.start)(target, embedder.clone());
         Self { projection: projection.name, embedder, generation, folder }
     }
 
