@@ -2,11 +2,12 @@
 //! portion a step, so that however long the past is, no step takes long and the others get their turn.
 //!
 //! A state on its way waits here for the next step. If those that wait become too large together, the ones that have come
-//! farthest stay: somebody always arrives.
+//! farthest stay: somebody always arrives. Those that nobody has come back for are dropped: another process has their orgs.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use events::id::{OrgId, Seq};
@@ -28,6 +29,8 @@ use crate::{
 pub const EVENTS_MAX: i64 = 2_000;
 /// … and so many at a time: others may run in between.
 const PAGE: Limit = Limit { events_max: 500, bytes_max: 1 << 20 };
+/// A state waits so long for the next step.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// States on their way to the checkpoint.
 pub struct Past<P>(Mutex<HashMap<OrgId, Partial<P>>>);
@@ -38,6 +41,7 @@ struct Partial<P> {
     generation: i32,
     /// All events up to here are in it.
     at: Seq,
+    since: Instant,
 }
 
 impl<P> Default for Past<P> {
@@ -58,7 +62,7 @@ impl<P: Projection> Past<P> {
     ) -> Result<Option<P>, FoldError> {
         let cached = cache.take_however_far(turn.org_id, turn.org_id.subject());
         let (state, at) = cached.or_else(|| self.take(turn)).unwrap_or_default();
-        let mut partial = Partial { state, generation: turn.generation, at };
+        let mut partial = Partial { state, generation: turn.generation, at, since: Instant::now() };
         let folded = partial.fold(conn, turn, embedder, room).await;
         if folded.is_ok() && partial.at >= turn.after {
             return Ok(Some(partial.state));
@@ -75,6 +79,7 @@ impl<P: Projection> Past<P> {
 
     fn keep(&self, org_id: OrgId, partial: Partial<P>, weight_max: usize) {
         let mut partials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        partials.retain(|_, waiting| waiting.since + WAIT_MAX > partial.since);
         partials.insert(org_id, partial);
         let weight = |partials: &HashMap<_, Partial<P>>| partials.values().map(|it| it.state.weight()).sum::<usize>();
         while partials.len() > 1 && weight(&partials) > weight_max {
@@ -126,14 +131,28 @@ mod tests {
     use super::*;
     use crate::organization::Organization;
 
+    fn org(number: u128) -> OrgId {
+        Uuid::from_u128(number).try_into().unwrap()
+    }
+
+    /// The orgs whose states wait after these were kept, one after the other.
+    fn waiting(partials: impl IntoIterator<Item = (u128, i64, Instant)>) -> Vec<OrgId> {
+        let past = Past::<Organization>::default();
+        for (number, at, since) in partials {
+            let (state, at) = (Organization::default(), Seq::new(at));
+            past.keep(org(number), Partial { state, generation: 1, at, since }, 1);
+        }
+        past.0.into_inner().unwrap().into_keys().collect()
+    }
+
+    #[test]
+    fn a_state_that_nobody_has_come_back_for_makes_room() {
+        let now = Instant::now();
+        assert_eq!(waiting([(1, 9, now), (2, 5, now + WAIT_MAX)]), [org(2)]);
+    }
+
     #[test]
     fn of_states_that_are_too_large_together_the_one_that_has_come_farthest_stays() {
-        let past = Past::<Organization>::default();
-        let org = |number| OrgId::try_from(Uuid::from_u128(number)).unwrap();
-        for (number, at) in [(1, 5), (2, 9), (3, 7)] {
-            past.keep(org(number), Partial { state: Organization::default(), generation: 1, at: Seq::new(at) }, 1);
-        }
-        let waiting = past.0.into_inner().unwrap();
-        assert_eq!(waiting.into_keys().collect::<Vec<_>>(), [org(2)]);
+        assert_eq!(waiting([(1, 5), (2, 9), (3, 7)].map(|(number, at)| (number, at, Instant::now()))), [org(2)]);
     }
 }

@@ -29,18 +29,18 @@ impl Kind {
 
     /// The screen belongs to it.
     pub fn add(&mut self, id: MicroStateId, screen: &Screen) {
-        let (first, last) = screen.observed.bounds().unwrap_or(NOT_SEEN);
+        let (first, last) = screen.bounds().unwrap_or(NOT_SEEN);
         self.by_first_seen.insert((first, id));
         self.by_last_seen.insert((last, id));
-        self.observed_count += screen.observed_count;
+        self.observed_count += count(screen);
     }
 
     /// The screen, which has not changed since it was added, belongs to it no more.
     pub fn remove(&mut self, id: MicroStateId, screen: &Screen) {
-        let (first, last) = screen.observed.bounds().unwrap_or(NOT_SEEN);
+        let (first, last) = screen.bounds().unwrap_or(NOT_SEEN);
         self.by_first_seen.remove(&(first, id));
         self.by_last_seen.remove(&(last, id));
-        self.observed_count -= screen.observed_count;
+        self.observed_count -= count(screen);
     }
 
     /// How many screens belong to it.
@@ -62,4 +62,8 @@ impl Kind {
     pub fn last_seen_at(&self) -> Option<DateTime<Utc>> {
         self.by_last_seen.last().map(|(last, _)| *last).filter(|last| *last > NOT_SEEN.1)
     }
+}
+
+fn count(screen: &Screen) -> i64 {
+    screen.seen.as_ref().map_or(0, |seen| i64::from(seen.count))
 }

@@ -47,13 +47,13 @@ impl MacroState {
 
     /// The screen's own label, or that of what looks like it.
     fn label_of<'a>(&'a self, screen: &'a Screen) -> Option<(&'a Name, Via)> {
-        let own = screen.label.get().map(|label| (label, Via::Label));
+        let own = screen.own_label().map(|label| (label, Via::Label));
         let others = || self.looks.get(usize::from(screen.cluster()?))?.label();
         own.or_else(|| others().map(|label| (label, Via::ClusterLabel)))
     }
 
     fn kind_of_label(&self, label: &Name, screen: &Screen) -> MacroStateId {
-        let portal_type = screen.latest.get().and_then(|observation| observation.portal_type.as_ref());
+        let portal_type = screen.seen.as_ref().and_then(|seen| seen.portal_type.as_ref());
         self.definitions.of_label(label, portal_type).unwrap_or_else(|| label_id(label))
     }
 

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use events::{RecordedEvent, id::OrgId};
+use events::{
+    RecordedEvent,
+    id::{EventId, OrgId},
+};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -256,6 +259,40 @@ fn a_definition_looks_at_what_it_names_and_an_observation_at_its_screen() {
     state.forget_changes();
     fold(&mut state, &events[100..]);
     assert_eq!(state.touched.iter().map(|screen| screen.uuid()).collect::<Vec<_>>(), [id(1), id(2)]);
+}
+
+/// An org of so many screens, each with a text of its own, in 10 clusters.
+fn org_of(screens: usize) -> MacroState {
+    let mut state = MacroState::default();
+    let observed = r#"{"url":"https://portal.example/","title":"Search","portal_type":"payer","ui":{}}"#;
+    let observed: MicroStateObserved = serde_json::from_str(observed).unwrap();
+    for number in 0..screens {
+        let mut numbers = vec![0.0; 768];
+        numbers[number % 10] = 1.0;
+        let numbers = numbers.try_into().ok();
+        let embedded = Embedded { hash: ContentHash::of(0, &number.to_string()), numbers, alike_from: 0.9 };
+        let stamp =
+            Stamp { time: DateTime::from_timestamp_nanos(number as i64 * 1_000), event_id: EventId::generate() };
+        state.observe(MicroStateId::generate(), stamp, &observed, Some(embedded));
+        state.forget_changes();
+    }
+    state
+}
+
+#[test]
+#[ignore = "it looks at the memory of the whole process, so it has to run alone"]
+fn a_state_weighs_about_what_it_takes() {
+    let taken = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    };
+    let first = org_of(5_000);
+    let before = taken();
+    let states: Vec<_> = (0..8).map(|_| org_of(5_000)).collect();
+    let (weight, taken) = (states.iter().map(MacroState::weight).sum::<usize>(), taken() - before);
+    println!("an org of 5,000 screens takes {} KB and is said to take {}", taken / 8_000, weight / 8_000);
+    assert!(weight > taken * 3 / 4 && weight < taken * 3 / 2, "{weight} {taken}");
+    drop(first);
 }
 
 /// Few screens, directions, labels and times, so that much collides; also the ids of kinds, defined ones and others.
