@@ -2,6 +2,7 @@
 
 mod documentation;
 mod steps;
+mod supplied;
 
 use std::sync::Arc;
 

@@ -71,8 +71,8 @@ impl<P: Projection> Bulk for Subjects<P> {
 
     fn read<'e>(&self, events: &'e [RecordedEvent]) -> Result<Vec<InOrder<'e>>, (Seq, Refusal)> {
         let read = events.iter().map(|recorded| {
-            let event = FoldEvent::read::<P>(recorded).map_err(|refusal| (recorded.seq, refusal))?;
-            let wanted = P::wants(&event);
+            let mut event = FoldEvent::read::<P>(recorded).map_err(|refusal| (recorded.seq, refusal))?;
+            let wanted = event.wanted.take();
             Ok((recorded, event, wanted))
         });
         read.collect()

@@ -53,7 +53,7 @@ pub trait Projection: Default + Send + Sync + 'static {
         embedder.model().to_owned()
     }
 
-    /// The text whose embedding the fold needs to take the event into account. Asked where it is [`IN_ORDER`](Self::IN_ORDER).
+    /// The text whose embedding the fold needs to take the event into account, where it is [`IN_ORDER`](Self::IN_ORDER).
     fn wants(_: &FoldEvent<'_>) -> Option<Rendition> {
         None
     }
