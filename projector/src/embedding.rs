@@ -20,12 +20,15 @@ use crate::projection::{Content, Embedded, FoldEvent, Projection};
 
 mod alike;
 mod cache;
+mod claim;
+mod fill;
 mod hashing;
 mod http;
 mod supplied;
 
 pub use alike::AlikeFrom;
-pub use cache::{fill, forget_refusals};
+pub use cache::forget_refusals;
+pub use fill::{fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
 pub use supplied::Supplied;
