@@ -2,7 +2,9 @@
 
 mod documentation;
 mod embedding;
+mod once;
 mod searching;
+mod server;
 
 use events::id::{MicroStateId, OrgId};
 use ledger::connection::{Database, Role};

@@ -203,8 +203,8 @@ impl Rebuild {
         let run = self.start(lease, order, progress).await?;
         run.catch_up_serving().await?;
         let started = Instant::now();
-        embed::embed(&run).await?;
-        let events = load::load(&run).await?;
+        let embedded = embed::embed(&run).await?;
+        let events = load::load(&run, &embedded).await?;
         run.note_loaded(events, started).await?;
         run.finish_tables().await?;
         run.note_loaded(events, started).await?;
@@ -416,12 +416,25 @@ impl Run {
         self.progress.enter(Phase::CatchUp, behind.len() as u64);
         self.for_each(behind, |run, behind| async move {
             if let Some(kept) = &run.making[behind.projection].kept {
-                kept.catch_up(&mut *run.pool.acquire().await?, behind.org_id, None, &run.lookups).await?;
+                run.catch_up(kept, behind.org_id, None).await?;
             }
             run.progress.add(1);
             Ok(())
         })
         .await
+    }
+
+    /// Folds an org's events up to `limit`, or all that there are now. Nothing is held while a text is embedded.
+    async fn catch_up(&self, tables: &Tables, org_id: OrgId, limit: Option<Seq>) -> Result<(), RebuildError> {
+        loop {
+            let mut conn = self.pool.acquire().await?;
+            let caught_up = tables.catch_up(&mut conn, org_id, limit, &self.lookups).await;
+            drop(conn);
+            match caught_up {
+                Err(error) => self.embed_lacking(error).await?,
+                done => return done,
+            }
+        }
     }
 
     /// Gives the loaded tables whatever the serving ones have.
