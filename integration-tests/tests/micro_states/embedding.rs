@@ -106,6 +106,10 @@ async fn a_fault_of_the_embedder_pauses_screens_alone_and_says_so_and_no_text_is
     // A rebuild brings the new model, and the projector goes on with it.
     let rebuilt = run(&stack, ["rebuild", "micro_state"]).await;
     assert!(rebuilt.success, "{}{}", rebuilt.stdout, rebuilt.stderr);
+    assert!(rebuilt.stdout.contains("now set the projectors and the searches to hashing-1"), "{}", rebuilt.stdout);
+    assert!(rebuilt.stdout.contains("macro_state is still made with test-model, alike from 0.8"), "{}", rebuilt.stdout);
+    let again = run(&stack, ["rebuild", "micro_state"]).await;
+    assert!(again.success && !again.stdout.contains("now set"), "{}", again.stdout);
     eventually("the fifth screen", async || {
         let models: Vec<String> =
             sqlx::query_scalar("SELECT embedding_model FROM micro_state").fetch_all(stack.pool()).await.unwrap();

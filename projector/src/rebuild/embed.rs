@@ -50,8 +50,7 @@ pub async fn embed(run: &Arc<Run>) -> Result<Embedded, RebuildError> {
         }
         let name = making.projection.name;
         let mut conn = run.pool.acquire().await?;
-        let made_with = (making.projection.made_with)(&*run.embedder);
-        settle::<RebuildError>(&mut conn, name, making.tables.generation, &made_with).await?;
+        settle::<RebuildError>(&mut conn, name, making.tables.generation, &making.made_with).await?;
         let serving = checkpoint::positions(&mut conn, name, making.serving.generation).await?;
         drop(conn);
         let is_meant = |org_id: &OrgId| run.order.only_org.is_none_or(|only| only == *org_id);
