@@ -3,6 +3,7 @@
 mod documentation;
 mod embedding;
 mod once;
+mod pruning;
 mod searching;
 mod server;
 

@@ -24,6 +24,7 @@ mod claim;
 mod fill;
 mod hashing;
 mod http;
+mod models;
 mod supplied;
 
 pub use alike::AlikeFrom;
@@ -31,6 +32,7 @@ pub use cache::forget_refusals;
 pub use fill::{fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
+pub use models::{Model, forget_model, models};
 pub use supplied::Supplied;
 
 /// An embedding of a text.
