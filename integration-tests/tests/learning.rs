@@ -1,6 +1,7 @@
 //! What is learnt from screens: kinds of them, what leads to what, and what comes next; the same by a rebuild.
 
 mod documentation;
+mod under_load;
 
 use std::sync::Arc;
 
