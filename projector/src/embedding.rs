@@ -6,7 +6,11 @@
 //! ends without having done anything, and says which texts it needs; whoever made it has them embedded
 //! ([`fill`]) and makes it again. A text that the embedder refuses is known too: its rows have no embedding. Called by `advance`, `service` and `rebuild`, and by searches for the text that they ask for.
 
-use std::{collections::HashMap, fmt, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::PathBuf,
+};
 
 use events::{
     catalogue::Payload,
@@ -22,16 +26,21 @@ mod alike;
 #[cfg(feature = "bert")]
 mod bert;
 mod cache;
+mod claim;
+mod fill;
 mod hashing;
 mod http;
+mod models;
 mod supplied;
 
 pub use alike::AlikeFrom;
 #[cfg(feature = "bert")]
 pub use bert::Bert;
-pub use cache::{fill, forget_refusals};
+pub use cache::forget_refusals;
+pub use fill::{fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
+pub use models::{Model, forget_model, models};
 pub use supplied::Supplied;
 
 /// An embedding of a text.
@@ -210,11 +219,13 @@ pub async fn require<'e>(
     embedder: &dyn Embedder,
     conn: &mut PgConnection,
 ) -> Result<(), Lack> {
-    let wanted: Vec<_> = events.filter_map(|event| event.wanted.as_ref()).collect();
+    let wanted: BTreeMap<_, _> = events.filter_map(|event| event.wanted.as_ref().map(|it| (it.hash, it))).collect();
     if embedder.takes_supplied() || wanted.is_empty() {
         return Ok(());
     }
-    cache::require(conn, embedder.model(), &wanted).await
+    let wanted: Vec<_> = wanted.into_values().collect();
+    let unknown = cache::unknown(conn, embedder.model(), &wanted).await.map_err(Lack::Database)?;
+    if unknown.is_empty() { Ok(()) } else { Err(Lack::Renditions(unknown.into_iter().cloned().collect())) }
 }
 
 /// Gives events the embeddings of the texts that a fold wants, unless the state knows them.
