@@ -29,7 +29,7 @@ mod supplied;
 
 pub use alike::AlikeFrom;
 pub use cache::forget_refusals;
-pub use fill::{fill, round};
+pub use fill::{answers, fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
 pub use models::{Model, forget_model, models};
