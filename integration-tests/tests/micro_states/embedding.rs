@@ -190,3 +190,27 @@ async fn an_embedder_that_refuses_every_text_pauses_screens_and_no_text_is_held_
     shutdown.cancel();
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_text_on_which_the_embedder_breaks_down_holds_up_its_org_and_no_other() {
+    let (stack, server) = (idle_stack().await, Server::default());
+    let (broken, sound) = (registered(&stack).await, registered(&stack).await);
+    *server.breaks_on.lock().unwrap() = Some("Crash");
+    let embedder = Arc::new(Http::new(HttpOptions::new(server.start().await, "test-model")).unwrap());
+    see(&stack, broken, 1, "Crash").await;
+    see(&stack, sound, 2, "Sign in").await;
+    let (task, shutdown) = project(&stack, embedder);
+    eventually("the screen of the other org", async || (rows(&stack).await.len() == 1).then_some(())).await;
+    for (number, title) in ["Member search", "Claim status"].into_iter().enumerate() {
+        see(&stack, sound, number as u128 + 3, title).await;
+        eventually("another screen", async || (rows(&stack).await.len() == number + 2).then_some(())).await;
+    }
+    let told = eventually("the pause to be told", async || paused(&stack).await).await;
+    assert!(told.contains("502"), "{told}");
+
+    *server.breaks_on.lock().unwrap() = None;
+    eventually("the screen of the org that was held up", async || (rows(&stack).await.len() == 4).then_some(())).await;
+    eventually("the pause to be over", async || paused(&stack).await.is_none().then_some(())).await;
+    shutdown.cancel();
+    task.await.unwrap();
+}

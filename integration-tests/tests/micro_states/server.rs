@@ -18,6 +18,8 @@ pub struct Server {
     pub is_off: Arc<AtomicBool>,
     /// Texts that hold this word.
     pub refuses: Arc<Mutex<Option<&'static str>>>,
+    /// It breaks down on texts that hold this word.
+    pub breaks_on: Arc<Mutex<Option<&'static str>>>,
     /// How long an answer takes, in milliseconds.
     pub delay_ms: Arc<AtomicU64>,
     asked: Arc<Mutex<HashMap<String, usize>>>,
@@ -45,6 +47,11 @@ impl Server {
                 request["inputs"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
             for text in &texts {
                 *server.asked.lock().unwrap().entry((*text).to_owned()).or_default() += 1;
+            }
+            if let Some(word) = *server.breaks_on.lock().unwrap()
+                && texts.iter().any(|text| text.contains(word))
+            {
+                return (StatusCode::BAD_GATEWAY, "gone for a moment".to_owned());
             }
             if let Some(word) = *server.refuses.lock().unwrap()
                 && texts.iter().any(|text| text.contains(word))

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use super::{Embedder, EmbedderError, Rendition, TextEmbedding, cache, claim};
 use crate::write::column;
 
-/// What is asked for where texts were refused: if it is refused too, it is not their fault.
+/// What is asked for where texts were not embedded: if it is not either, it is not their fault.
 const PLAIN_TEXT: &str = "title Search";
 /// How often to look whether somebody else has a text embedded …
 const WAIT: Duration = Duration::from_millis(20);
@@ -51,6 +51,11 @@ pub async fn fill(
 /// So many texts the embedder takes at once, in all its calls.
 pub fn round(embedder: &dyn Embedder) -> usize {
     embedder.texts_max().max(1) * embedder.calls_max().max(1)
+}
+
+/// Whether the embedder embeds anything at all.
+pub async fn answers(embedder: &dyn Embedder) -> bool {
+    embedder.embed(&[PLAIN_TEXT]).await.is_ok()
 }
 
 /// Nobody else has them in hand, but somebody may have had.

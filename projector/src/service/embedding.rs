@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Key, Projector, lock};
 use crate::{
     advance::StepError,
-    embedding::{EmbedderError, Rendition, fill, round},
+    embedding::{EmbedderError, Rendition, answers, fill, round},
 };
 
 /// How long to wait after a fault, longer each time.
@@ -59,17 +59,19 @@ impl Projector {
     /// Each gets as many texts embedded as the others, so that who lacks many does not hold up who lacks few.
     async fn embed_what_comes(&self, receiver: &mut mpsc::UnboundedReceiver<Lacking>) {
         let (share, mut pause) = (round(&*self.embedder), PAUSE_MIN);
-        let mut waiting = Vec::new();
+        let mut waiting: Vec<Lacking> = Vec::new();
         while let Some(first) = receiver.recv().await {
             waiting.push(first);
             while !waiting.is_empty() {
                 waiting.extend(arrived(receiver));
-                let shares = waiting.iter().flat_map(|lacking: &Lacking| lacking.renditions.iter().take(share));
-                let shares: Vec<_> = shares.cloned().collect();
-                if let Err(error) = self.embed(&shares).await {
-                    self.pause(&waiting, error).await;
+                if let Err(error) = self.embed(&waiting, share).await {
+                    let is_away = !answers(&*self.embedder).await;
+                    match is_away {
+                        true => self.pause(&waiting, error).await,
+                        false => self.embed_each(&waiting, share).await,
+                    }
                     tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause = if is_away { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
                     // By then others may have embedded what these lack, and these have come to lack other texts.
                     waiting.extend(arrived(receiver));
                     self.give_back(waiting.drain(..));
@@ -89,6 +91,22 @@ impl Projector {
         waiting.flat_map(|lacking| lacking.keys).for_each(|key| self.queue.done(key, true));
     }
 
+    /// A text on which the embedder fails again and again is to hold up those who lack it, and nobody else.
+    async fn embed_each(&self, waiting: &[Lacking], share: usize) {
+        for lacking in waiting.chunks(1) {
+            if let Err(error) = self.embed(lacking, share).await {
+                self.pause(lacking, error).await;
+            }
+        }
+    }
+
+    async fn embed(&self, waiting: &[Lacking], share: usize) -> Result<(), EmbedderError> {
+        let shares = waiting.iter().flat_map(|lacking| lacking.renditions.iter().take(share));
+        let shares: Vec<_> = shares.cloned().collect();
+        let mut conn = self.pool.acquire().await?;
+        fill(&mut conn, &*self.embedder, &shares).await
+    }
+
     async fn pause(&self, waiting: &[Lacking], error: EmbedderError) {
         let error = StepError::Embedder(error);
         let keys = || waiting.iter().flat_map(|lacking| &lacking.keys);
@@ -99,11 +117,6 @@ impl Projector {
                 let _ = self.note_pause(self.projections[projection].0.name, &error).await;
             }
         }
-    }
-
-    async fn embed(&self, renditions: &[Rendition]) -> Result<(), EmbedderError> {
-        let mut conn = self.pool.acquire().await?;
-        fill(&mut conn, &*self.embedder, renditions).await
     }
 
     /// For whoever asks for the status. A fault of PostgreSQL itself shows by itself.
