@@ -107,7 +107,7 @@ async fn a_tenants_search_goes_by_the_index() {
     let explain = format!("SET LOCAL enable_sort = off; PREPARE question AS {question}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(explain)).execute(&mut *tx).await.unwrap();
     let explain =
-        format!("EXPLAIN EXECUTE question(ARRAY{vector:?}::real[], NULL, 'model', NULL, NULL, NULL, NULL, 10)");
+        format!("EXPLAIN EXECUTE question(ARRAY{vector:?}::real[], NULL, 'model', NULL, NULL, NULL, NULL, 40, 10)");
     let lines: Vec<String> = sqlx::raw_sql(sqlx::AssertSqlSafe(explain))
         .fetch_all(&mut *tx)
         .await

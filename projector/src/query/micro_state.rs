@@ -1,8 +1,9 @@
 //! Screens, and which are near one.
 //!
 //! Row-level security filters what the index hands out, and so do portal, label and time: an index that stopped after so
-//! many rows would silently give too few. So it goes on until there are enough (`hnsw.iterative_scan`), where few rows are
-//! meant all of them are compared, and where the index gives up all the same, all of them are compared too.
+//! many rows would silently give too few, and what it hands out is not quite in order. So where few rows are meant all of them
+//! are compared; the index goes on until it has several times as many as are wanted (`hnsw.iterative_scan`), of which the nearest
+//! are taken; and where it gives up all the same, all are compared too.
 
 use chrono::{DateTime, Utc};
 use events::id::{MicroStateId, OrgId};
@@ -11,12 +12,14 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr};
 
 use super::raw;
 
-/// If so many rows are meant, or fewer, all of them are compared: that takes no longer than the index does.
-const FEW_MAX: i64 = 500;
-/// So many candidates the index keeps while it searches, or twice as many as are wanted: at 40, its default, one in
-/// thirty of the nearest is missed.
-const CANDIDATES_MIN: i64 = 100;
-/// What pgvector allows, halved.
+/// If so many rows are meant, or fewer, all of them are compared: of 100,000 rows in 20 orgs, the index takes as long for
+/// those of one as it takes to compare 5,000, and longer for fewer.
+const FEW_MAX: i64 = 2_000;
+/// So many times as many as are wanted are taken from the index: of just as many, one in ten is not among the nearest.
+const OVERSAMPLING: i64 = 4;
+/// So many candidates the index keeps while it searches, at least and at most: its default, and what it allows.
+const CANDIDATES: (i64, i64) = (40, 1_000);
+/// So many can be asked for.
 pub const NEAREST_MAX: i64 = 500;
 
 /// Which screens are meant; what is none does not matter.
@@ -57,31 +60,56 @@ pub async fn micro_state_nearest(
     filter: &MicroStateFilter,
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
-    let candidates = (2 * limit).clamp(CANDIDATES_MIN, 2 * NEAREST_MAX);
+    let candidates = (OVERSAMPLING * limit).clamp(CANDIDATES.0, CANDIDATES.1);
+    // What is meant differs from call to call, so no plan is good for all of them.
     let begin = format!(
         "BEGIN READ ONLY; SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = {candidates};
-         SET LOCAL max_parallel_workers_per_gather = 0"
+         SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan"
     );
     let mut tx = conn.begin_with(AssertSqlSafe(begin).into_sql_str()).await?;
-    let (few, count) = exact(&mut tx, vector, nearness, filter, limit, Some(FEW_MAX + 1)).await?;
-    let mut found = if count <= FEW_MAX { few } else { by_index(&mut tx, vector, nearness, filter, limit).await? };
-    if count > FEW_MAX && (found.len() as i64) < limit {
-        found = exact(&mut tx, vector, nearness, filter, limit, None).await?.0;
+    let count = count(&mut tx, filter).await?;
+    let mut found = Vec::new();
+    if count > FEW_MAX {
+        found = by_index(&mut tx, vector, nearness, filter, limit).await?;
+    }
+    if (found.len() as i64) < limit.min(count) {
+        found = exact(&mut tx, vector, nearness, filter, limit).await?;
     }
     tx.commit().await?;
     Ok(found)
 }
 
-/// By comparing all that are meant, or any so many of them; and how many those are.
+/// How many rows are meant, or more, because not all that is asked is in an index; or just more than are few.
+async fn count(conn: &mut PgConnection, filter: &MicroStateFilter) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+               SELECT FROM micro_state
+               WHERE ($1::uuid IS NULL OR org_id = $1)
+                 AND ($2::text IS NULL OR portal_type = $2)
+                 AND ($3::text IS NULL OR label = $3)
+                 AND ($4::timestamptz IS NULL OR last_seen_at >= $4)
+               LIMIT $5
+           ) AS meant"#,
+        filter.org_id as Option<OrgId>,
+        filter.portal_type,
+        filter.label,
+        filter.since,
+        FEW_MAX + 1
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// By comparing all that are meant.
 async fn exact(
     conn: &mut PgConnection,
     vector: &[f32],
     nearness: Nearness,
     filter: &MicroStateFilter,
     limit: i64,
-    compared_max: Option<i64>,
-) -> Result<(Vec<Box<RawValue>>, i64), sqlx::Error> {
-    let rows = sqlx::query_file!(
+) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+    sqlx::query!("SELECT set_config('enable_sort', 'on', true)").fetch_one(&mut *conn).await?;
+    let rows = sqlx::query_file_scalar!(
         "src/query/micro_state/nearest_exact.sql",
         vector,
         filter.org_id as Option<OrgId>,
@@ -91,12 +119,9 @@ async fn exact(
         filter.since,
         filter.except as Option<MicroStateId>,
         limit,
-        compared_max,
         nearness == Nearness::OfImage
     );
-    let rows = rows.fetch_all(conn).await?;
-    let count = rows.first().map_or(0, |row| row.candidates);
-    Ok((rows.into_iter().map(|row| raw(row.found)).collect::<Result<_, _>>()?, count))
+    rows.fetch_all(conn).await?.into_iter().map(raw).collect()
 }
 
 async fn by_index(
@@ -119,6 +144,7 @@ async fn by_index(
                 filter.label,
                 filter.since,
                 filter.except as Option<MicroStateId>,
+                OVERSAMPLING * limit,
                 limit
             );
             rows.fetch_all(conn).await?
@@ -133,6 +159,7 @@ async fn by_index(
                 filter.label,
                 filter.since,
                 filter.except as Option<MicroStateId>,
+                OVERSAMPLING * limit,
                 limit
             );
             rows.fetch_all(conn).await?

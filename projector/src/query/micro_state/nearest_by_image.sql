@@ -1,4 +1,4 @@
--- The nearest by the index, which hands rows out almost in order and goes on until there are as many as are wanted.
+-- The nearest $9 of $8 that the index hands out, almost in order; it goes on until there are so many.
 WITH near AS MATERIALIZED (
     SELECT org_id AS near_org_id, micro_state_id AS near_id, image_embedding <=> $1::real[]::halfvec AS distance
     FROM micro_state
@@ -20,4 +20,5 @@ FROM (
     FROM near JOIN micro_state ON org_id = near_org_id AND micro_state_id = near_id
     -- The sum, because PostgreSQL takes what the index hands out for sorted, and it is not quite.
     ORDER BY distance + 0, org_id, micro_state_id
+    LIMIT $9
 ) AS found

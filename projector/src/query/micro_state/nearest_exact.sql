@@ -1,21 +1,20 @@
--- The nearest of all rows that are meant, or, if they are more than $9, of any $9 of them: `candidates` tells.
+-- The nearest of all rows that are meant.
 WITH candidate AS MATERIALIZED (
     SELECT org_id AS near_org_id, micro_state_id AS near_id,
-           CASE WHEN $10 THEN image_embedding <=> $1::real[]::halfvec ELSE text_embedding <=> $1::real[]::halfvec END AS distance
+           CASE WHEN $9 THEN image_embedding <=> $1::real[]::halfvec ELSE text_embedding <=> $1::real[]::halfvec END AS distance
     FROM micro_state
-    WHERE CASE WHEN $10 THEN image_embedding IS NOT NULL ELSE text_embedding IS NOT NULL END
+    WHERE CASE WHEN $9 THEN image_embedding IS NOT NULL ELSE text_embedding IS NOT NULL END
       AND ($2::uuid IS NULL OR org_id = $2)
       AND ($3::text IS NULL OR embedding_model = $3)
       AND ($4::text IS NULL OR portal_type = $4)
       AND ($5::text IS NULL OR label = $5)
       AND ($6::timestamptz IS NULL OR last_seen_at >= $6)
       AND ($7::uuid IS NULL OR micro_state_id <> $7)
-    LIMIT $9
 ),
 near AS MATERIALIZED (
     SELECT * FROM candidate ORDER BY distance, near_org_id, near_id LIMIT $8
 )
-SELECT to_json(found)::text AS found, (SELECT count(*) FROM candidate) AS "candidates!"
+SELECT to_json(found)::text
 FROM (
     SELECT distance, org_id, micro_state_id, label, labelled_by, portal_type, endpoint_id, run_id, step_id, node_id, url, title,
            observed_count, first_seen_at, last_seen_at, encode(content_hash, 'hex') AS content_hash, rendition, embedding_model,
