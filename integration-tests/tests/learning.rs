@@ -3,6 +3,7 @@
 mod documentation;
 mod steps;
 mod supplied;
+mod under_load;
 
 use std::sync::Arc;
 

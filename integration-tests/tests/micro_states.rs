@@ -2,7 +2,10 @@
 
 mod documentation;
 mod embedding;
+mod once;
+mod pruning;
 mod searching;
+mod server;
 
 use events::id::{MicroStateId, OrgId};
 use ledger::connection::{Database, Role};

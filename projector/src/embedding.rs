@@ -6,7 +6,10 @@
 //! ends without having done anything, and says which texts it needs; whoever made it has them embedded
 //! ([`fill`]) and makes it again. A text that the embedder refuses is known too: its rows have no embedding. Called by `advance`, `service` and `rebuild`, and by searches for the text that they ask for.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use events::{
     catalogue::Payload,
@@ -20,14 +23,19 @@ use crate::projection::{Content, Embedded, FoldEvent, Projection};
 
 mod alike;
 mod cache;
+mod claim;
+mod fill;
 mod hashing;
 mod http;
+mod models;
 mod supplied;
 
 pub use alike::AlikeFrom;
-pub use cache::{fill, forget_refusals};
+pub use cache::forget_refusals;
+pub use fill::{fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
+pub use models::{Model, forget_model, models};
 pub use supplied::Supplied;
 
 /// An embedding of a text.
@@ -204,11 +212,17 @@ pub async fn require<'e>(
     embedder: &dyn Embedder,
     conn: &mut PgConnection,
 ) -> Result<(), Lack> {
-    let wanted: Vec<_> = events.filter_map(|event| event.wanted.as_ref()).collect();
+    let wanted = events.filter_map(|event| event.wanted.as_ref());
+    let once: BTreeMap<_, _> = wanted.map(|rendition| (rendition.hash, rendition)).collect();
+    let wanted: Vec<_> = once.into_values().collect();
     if embedder.takes_supplied() || wanted.is_empty() {
         return Ok(());
     }
-    cache::require(conn, embedder.model(), &wanted).await
+    let unknown = cache::unknown(conn, embedder.model(), &wanted).await.map_err(Lack::Database)?;
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(Lack::Renditions(unknown.into_iter().cloned().collect())),
+    }
 }
 
 /// Gives events the embeddings of the texts that a fold wants, unless the state knows them.

@@ -18,6 +18,7 @@ use std::{
 
 use events::id::{OrgId, Seq};
 use ledger::{connection::Database, read};
+use serde::Serialize;
 use sqlx::{Connection, PgConnection, PgPool, query};
 use tokio::task::JoinSet;
 
@@ -26,7 +27,7 @@ use crate::{
     embedding::{Embedder, Hashing},
     generation::{self, Generation, Generations, MAKING, REPLACED, SERVING, Target},
     projection::Lookups,
-    registry::Registration,
+    registry::{Registration, registry},
 };
 
 mod compare;
@@ -84,6 +85,17 @@ pub struct Report {
     pub load_ms: u64,
     /// Each projection.
     pub projections: Vec<Rebuilt>,
+    /// Projections that hold embeddings too, and what the tables that serve are made with, which is not what this is set to.
+    pub made_otherwise: Vec<(&'static str, String)>,
+}
+
+/// What tables are made with: an embedder, and for kinds of screens how like they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MadeWith {
+    /// Those that served.
+    pub before: String,
+    /// Those that are rebuilt.
+    pub after: String,
 }
 
 /// A rebuild that ended before its time.
@@ -119,6 +131,8 @@ pub struct Rebuilt {
     pub paused_ms: Option<f64>,
     /// For how long its tables were locked, in milliseconds.
     pub locked_ms: Option<f64>,
+    /// What its tables are made with, where that is something else than before.
+    pub made_with: Option<MadeWith>,
     /// How neighbours have moved, where screens are embedded by something else than before.
     pub neighbours: Option<Neighbours>,
 }
@@ -130,6 +144,7 @@ struct Making {
     /// The serving tables, if they are of the same version and embedder, and so ours to keep up too.
     kept: Option<Tables>,
     tables: Tables,
+    made_with: String,
     /// Whether an earlier run has loaded them.
     is_loaded: bool,
 }
@@ -203,8 +218,8 @@ impl Rebuild {
         let run = self.start(lease, order, progress).await?;
         run.catch_up_serving().await?;
         let started = Instant::now();
-        embed::embed(&run).await?;
-        let events = load::load(&run).await?;
+        let embedded = embed::embed(&run).await?;
+        let events = load::load(&run, &embedded).await?;
         run.note_loaded(events, started).await?;
         run.finish_tables().await?;
         run.note_loaded(events, started).await?;
@@ -217,9 +232,20 @@ impl Rebuild {
             }
             report.projections.push(rebuilt);
         }
+        report.made_otherwise = self.made_otherwise(lease).await?;
         run.progress.enter(Phase::Done, 0);
         run.pool.close().await;
         Ok(())
+    }
+
+    async fn made_otherwise(&self, conn: &mut PgConnection) -> Result<Vec<(&'static str, String)>, RebuildError> {
+        let generations = Generations::read(conn).await?;
+        let holding = registry()?.iter().filter(|projection| projection.embeds);
+        let with = holding.filter_map(|it| Some((it, generations.at(it.name, SERVING)?.embedder.clone()?)));
+        Ok(with
+            .filter(|(it, with)| *with != (it.made_with)(&*self.embedder))
+            .map(|(it, with)| (it.name, with))
+            .collect())
     }
 
     /// Lets the tables serve again that the last rebuild has replaced, caught up with the ledger.
@@ -365,6 +391,7 @@ impl Rebuilt {
             orgs_not_compared: 0,
             paused_ms: None,
             locked_ms: None,
+            made_with: making.made_with_another(),
             neighbours: None,
         }
     }
@@ -387,9 +414,18 @@ impl Making {
         embedder: &Arc<dyn Embedder>,
     ) -> Self {
         let tables = |target, generation| Tables::new(&projection, target, generation, embedder.clone());
-        let is_ours = serving.is_of(projection.version, &(projection.made_with)(&**embedder));
+        let made_with = (projection.made_with)(&**embedder);
+        let is_ours = serving.is_of(projection.version, &made_with);
         let kept = is_ours.then(|| tables(Target::Kept, serving.generation));
-        Self { kept, tables: tables(Target::Generation(generation), generation), is_loaded, serving, projection }
+        let tables = tables(Target::Generation(generation), generation);
+        Self { kept, tables, made_with, is_loaded, serving, projection }
+    }
+}
+
+impl Making {
+    fn made_with_another(&self) -> Option<MadeWith> {
+        let before = self.serving.embedder.clone().filter(|before| *before != self.made_with)?;
+        Some(MadeWith { before, after: self.made_with.clone() })
     }
 }
 
@@ -416,12 +452,25 @@ impl Run {
         self.progress.enter(Phase::CatchUp, behind.len() as u64);
         self.for_each(behind, |run, behind| async move {
             if let Some(kept) = &run.making[behind.projection].kept {
-                kept.catch_up(&mut *run.pool.acquire().await?, behind.org_id, None, &run.lookups).await?;
+                run.catch_up(kept, behind.org_id, None).await?;
             }
             run.progress.add(1);
             Ok(())
         })
         .await
+    }
+
+    /// Folds an org's events up to `limit`, or all that there are now. Nothing is held while a text is embedded.
+    async fn catch_up(&self, tables: &Tables, org_id: OrgId, limit: Option<Seq>) -> Result<(), RebuildError> {
+        loop {
+            let mut conn = self.pool.acquire().await?;
+            let caught_up = tables.catch_up(&mut conn, org_id, limit, &self.lookups).await;
+            drop(conn);
+            match caught_up {
+                Err(error) => self.embed_lacking(error).await?,
+                done => return done,
+            }
+        }
     }
 
     /// Gives the loaded tables whatever the serving ones have.

@@ -68,6 +68,8 @@ pub struct Projector {
     lookups: RwLock<Arc<Lookups>>,
     /// What does not work at the moment, so that it is logged once.
     failing: Mutex<HashSet<Key>>,
+    /// Projections that hold embeddings and have gone on for some org since the last look.
+    gone_on: Mutex<HashSet<usize>>,
     /// What this version of the program cannot fold; a newer one can.
     stopped: Mutex<HashSet<Key>>,
 }
@@ -113,6 +115,7 @@ impl Projector {
             behind: Mutex::default(),
             lookups: RwLock::default(),
             failing: Mutex::default(),
+            gone_on: Mutex::default(),
             stopped: Mutex::default(),
         })
     }
@@ -186,8 +189,10 @@ impl Projector {
             gauge!("runledger_projection_generation", "projection" => *projection).set(f64::from(*generation));
         }
         let behind = behind.iter().filter(|behind| kept[behind.projection].1 > 0);
-        let keys = behind.map(|behind| (behind.projection, behind.org_id));
-        let (due, passable): (Vec<_>, Vec<_>) = keys.partition(|key| self.projections[key.0].0.families.is_empty());
+        let keys: Vec<Key> = behind.map(|behind| (behind.projection, behind.org_id)).collect();
+        self.end_pauses(&mut conn, &keys.iter().copied().collect()).await?;
+        let (due, passable): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| self.projections[key.0].0.families.is_empty());
         lock(&self.behind).extend(passable);
         self.push(due);
         self.postgres.ended();

@@ -128,7 +128,7 @@ async fn status_shows_what_waits_what_is_behind_and_what_was_refused() {
         let columns: Vec<_> = projection.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             columns,
-            ["lag_events", "orgs_behind", "parked", "projection", "serving_version", "stopped", "version"]
+            ["lag_events", "orgs_behind", "parked", "paused", "projection", "serving_version", "stopped", "version"]
         );
         assert_eq!(
             (&projection["orgs_behind"], &projection["parked"], &projection["stopped"]),

@@ -16,9 +16,8 @@ use crate::harness::{append, idle_stack, planted};
 async fn a_screen_that_is_seen_without_an_embedding_loses_its_kind_as_it_does_by_a_rebuild() {
     let stack = idle_stack().await;
     let org_id = org(&stack).await;
-    let see = async |embedding: Option<Vec<f32>>| {
-        let data =
-            json!({ "url": "https://portal.example/", "title": "Search", "ui": {}, "text_embedding": embedding });
+    let see = async |title: &str, embedding: Option<Vec<f32>>| {
+        let data = json!({ "url": "https://portal.example/", "title": title, "ui": {}, "text_embedding": embedding });
         append(&stack, &planted(org_id, "micro_state.observed", Uuid::from_u128(1), &data.to_string())).await;
         project_with(&stack, &projections(), &[org_id], Arc::new(Supplied)).await;
         (rows(&stack, "macro_state").await.len(), rows(&stack, "macro_state_member").await.len())

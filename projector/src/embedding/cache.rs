@@ -4,16 +4,12 @@
 //! every time. Such refusals are forgotten, and the texts asked for again, by a rebuild of all tables that hold embeddings
 //! ([`forget_refusals`]): rows that knew of the refusal and rows that do not must not stand side by side.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures::{StreamExt, stream::FuturesUnordered};
 use sqlx::{PgConnection, query, query_scalar};
 
-use super::{ContentHash, Embedder, EmbedderError, Lack, Rendition, TextEmbedding};
+use super::{ContentHash, EmbedderError, Lack, Rendition, TextEmbedding};
 use crate::write::column;
-
-/// What a text is asked for together with others that were refused: if it is refused too, it is not their fault.
-const PLAIN_TEXT: &str = "title Search";
 
 /// What is known of these renditions, or of which of them nothing is.
 pub(super) async fn look_up(
@@ -32,100 +28,35 @@ pub(super) async fn look_up(
     let mut of = HashMap::new();
     for row in known.fetch_all(conn).await.map_err(Lack::Database)? {
         let hash = row.content_hash.try_into().map(ContentHash);
-        // The table's columns have these dimensions; whatever else stands there is as good as missing.
-        if let (Ok(hash), Ok(embedding)) = (hash, row.embedding.map(TextEmbedding::try_from).transpose()) {
+        if let Ok(hash) = hash {
             wanted.remove(&hash);
-            of.insert(hash, embedding);
+            of.insert(hash, row.embedding.and_then(|embedding| embedding.try_into().ok()));
         }
     }
     if wanted.is_empty() { Ok(of) } else { Err(Lack::Renditions(wanted.into_values().cloned().collect())) }
 }
 
-/// Makes sure that something is known of each of these renditions.
-pub(super) async fn require(conn: &mut PgConnection, model: &str, renditions: &[&Rendition]) -> Result<(), Lack> {
-    let mut wanted: BTreeMap<_, _> = renditions.iter().map(|rendition| (rendition.hash, *rendition)).collect();
-    let hashes: Vec<_> = wanted.keys().map(|hash| hash.as_bytes().to_vec()).collect();
+/// Those of the renditions of which nothing is known.
+pub(super) async fn unknown<'r>(
+    conn: &mut PgConnection,
+    model: &str,
+    renditions: &[&'r Rendition],
+) -> Result<Vec<&'r Rendition>, sqlx::Error> {
     let known = query_scalar!(
         "SELECT content_hash FROM ledger.embedding_cache WHERE model = $1 AND content_hash = ANY($2)",
         model,
-        &hashes
+        &column(renditions, |rendition| rendition.hash.as_bytes().to_vec())
     );
-    for hash in known.fetch_all(conn).await.map_err(Lack::Database)? {
-        hash.try_into().map(ContentHash).ok().and_then(|hash| wanted.remove(&hash));
-    }
-    if wanted.is_empty() { Ok(()) } else { Err(Lack::Renditions(wanted.into_values().cloned().collect())) }
+    let known: HashSet<_> = known.fetch_all(conn).await?.into_iter().collect();
+    let is_unknown = |rendition: &&&Rendition| !known.contains(rendition.hash.as_bytes().as_slice());
+    Ok(renditions.iter().filter(is_unknown).copied().collect())
 }
 
-/// Has the renditions embedded and keeps the embeddings, a batch at a time, so that what was done before a fault need
-/// not be done again. A batch that is refused is halved until the culprit is alone, and the refusal kept. The
-/// connection must not be in a transaction.
-///
-/// # Errors
-/// The embedder's, and PostgreSQL's.
-pub async fn fill(
-    conn: &mut PgConnection,
-    embedder: &dyn Embedder,
-    renditions: &[Rendition],
-) -> Result<(), EmbedderError> {
-    let once: BTreeMap<_, _> = renditions.iter().map(|rendition| (rendition.hash, rendition)).collect();
-    let once: Vec<_> = once.into_values().collect();
-    let mut waiting: Vec<_> = once.chunks(embedder.texts_max().max(1)).collect();
-    let (mut calls, mut fault) = (FuturesUnordered::new(), None);
-    loop {
-        while fault.is_none()
-            && calls.len() < embedder.calls_max().max(1)
-            && let Some(batch) = waiting.pop()
-        {
-            calls.push(call(embedder, batch));
-        }
-        let Some((batch, answer)) = calls.next().await else { return fault.map_or(Ok(()), Err) };
-        match (answer, batch) {
-            (Ok(Answer::Embeddings(embeddings)), _) => keep(conn, embedder.model(), batch, &embeddings).await?,
-            (Ok(Answer::Refused(error)), [rendition]) => refuse(conn, embedder.model(), rendition, &error).await?,
-            (Ok(Answer::Refused(_)), _) => {
-                let (left, right) = batch.split_at(batch.len() / 2);
-                waiting.extend([right, left]);
-            }
-            // What was asked for already is still kept.
-            (Err(error), _) => _ = fault.get_or_insert(error),
-        }
-    }
-}
-
-/// What an embedder that works says of a batch.
-enum Answer {
-    Embeddings(Vec<TextEmbedding>),
-    Refused(EmbedderError),
-}
-
-type Batch<'a> = &'a [&'a Rendition];
-
-async fn call<'a>(embedder: &dyn Embedder, batch: Batch<'a>) -> (Batch<'a>, Result<Answer, EmbedderError>) {
-    (batch, ask(embedder, &column(batch, |rendition| rendition.text.as_str())).await)
-}
-
-/// # Errors
-/// Those that are not the texts' fault. One that may be is tried on a plain text: an embedder that refuses that one too is
-/// set up wrongly, or in trouble. A text alone is asked for before it and after it.
-async fn ask(embedder: &dyn Embedder, texts: &[&str]) -> Result<Answer, EmbedderError> {
-    let refused = match embedder.embed(texts).await {
-        Err(error) if error.may_be_of_texts() => error,
-        answer => return answer.map(Answer::Embeddings),
-    };
-    embedder.embed(&[PLAIN_TEXT]).await?;
-    if texts.len() > 1 {
-        return Ok(Answer::Refused(refused));
-    }
-    match embedder.embed(texts).await {
-        Err(error) if error.may_be_of_texts() => Ok(Answer::Refused(error)),
-        answer => answer.map(Answer::Embeddings),
-    }
-}
-
-async fn keep(
+/// Keeps the embeddings of these renditions.
+pub(super) async fn keep(
     conn: &mut PgConnection,
     model: &str,
-    batch: Batch<'_>,
+    batch: &[&Rendition],
     embeddings: &[TextEmbedding],
 ) -> Result<(), sqlx::Error> {
     let numbers: Vec<f32> = embeddings.iter().flat_map(|embedding| embedding.as_slice()).copied().collect();
@@ -144,7 +75,8 @@ async fn keep(
     Ok(())
 }
 
-async fn refuse(
+/// Keeps that the embedder has none of this rendition.
+pub(super) async fn refuse(
     conn: &mut PgConnection,
     model: &str,
     rendition: &Rendition,

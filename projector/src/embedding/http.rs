@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::{FutureExt, future::BoxFuture};
 use reqwest::{Client, Response, Url, header};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::{Embedder, EmbedderError, TextEmbedding};
 
@@ -30,7 +31,7 @@ pub struct HttpOptions {
     pub token: Option<String>,
     /// So many texts a request.
     pub texts_max: usize,
-    /// So many requests at the same time.
+    /// So many requests at the same time, of all who have this embedder together.
     pub requests_max: usize,
     /// How long a request may take.
     pub timeout: Duration,
@@ -51,6 +52,8 @@ pub struct Http {
     /// The address without credentials, for messages.
     place: String,
     protocol: Protocol,
+    /// Requests that may be made now, whoever makes them.
+    turns: Semaphore,
     options: HttpOptions,
 }
 
@@ -108,7 +111,8 @@ impl Http {
         let client = Client::builder().connect_timeout(CONNECT_MAX).timeout(options.timeout).build();
         let client =
             client.map_err(|error| EmbedderError::Unreachable { place: place.clone(), reason: told(&error) })?;
-        Ok(Self { client, url, place, protocol, options })
+        let turns = Semaphore::new(options.requests_max.max(1));
+        Ok(Self { client, url, place, protocol, turns, options })
     }
 
     async fn ask_patiently(&self, texts: &[&str]) -> Result<Vec<TextEmbedding>, EmbedderError> {
@@ -139,6 +143,7 @@ impl Http {
         if let Some(token) = &self.options.token {
             post = post.bearer_auth(token);
         }
+        let _turn = self.turns.acquire().await;
         let response = post.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let answer = self.read(response).await?;

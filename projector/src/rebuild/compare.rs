@@ -2,7 +2,7 @@
 //!
 //! The org's projection is held still for the last few events only; the comparison itself reads a snapshot.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use events::id::{OrgId, Seq};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, query_scalar};
 use tokio::sync::mpsc;
 
-use super::{Phase, RebuildError, Rebuilt, Run, swap::is_lock_timeout};
+use super::{Making, Phase, RebuildError, Rebuilt, Run, swap::is_lock_timeout};
 use crate::{
     checkpoint::{self, Version},
     generation::{MAKING, SERVING, Target},
@@ -134,6 +134,27 @@ impl Rebuilt {
 }
 
 async fn compare_org(run: &Run, place: usize, org_id: OrgId, found: &mpsc::Sender<Found>) -> Result<(), RebuildError> {
+    let Making { projection, serving, tables, .. } = &run.making[place];
+    let mut conn = run.pool.acquire().await?;
+    let serving = checkpoint::position(&mut conn, projection.name, serving.generation, org_id).await?;
+    drop(conn);
+    run.catch_up(tables, org_id, Some(serving.unwrap_or(Seq::ZERO))).await?;
+    let deadline = Instant::now() + run.order.wait_max;
+    loop {
+        match try_to_compare_org(run, place, org_id, found).await {
+            // Nothing was found yet. New texts may come faster than they are embedded.
+            Err(error) if Instant::now() < deadline => run.embed_lacking(error).await?,
+            compared => return compared,
+        }
+    }
+}
+
+async fn try_to_compare_org(
+    run: &Run,
+    place: usize,
+    org_id: OrgId,
+    found: &mpsc::Sender<Found>,
+) -> Result<(), RebuildError> {
     let making = &run.making[place];
     let name = making.projection.name;
     let mut conn = run.pool.acquire().await?;
@@ -155,7 +176,10 @@ async fn compare_org(run: &Run, place: usize, org_id: OrgId, found: &mpsc::Sende
         false => error.into(),
     })?;
     let serving = serving.unwrap_or(Seq::ZERO);
-    making.tables.catch_up(&mut conn, org_id, Some(serving), &run.lookups).await?;
+    if let Err(error) = making.tables.catch_up(&mut conn, org_id, Some(serving), &run.lookups).await {
+        hold.rollback().await?;
+        return Err(error);
+    }
     if making.tables.position(&mut conn, org_id).await? != serving {
         let _ = found.send(Found::NotCompared).await;
         return Ok(hold.rollback().await?);

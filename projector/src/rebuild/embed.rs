@@ -1,7 +1,10 @@
 //! Embedding: has the texts of an org embedded that are not yet, page by page of its events, so that loading finds all
 //! of them in the cache. No transaction is open while an embedder works, however long it takes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use events::{
     RecordedEvent,
@@ -11,6 +14,7 @@ use ledger::read::{self, Limit};
 
 use super::{Making, Phase, RebuildError, Run};
 use crate::{
+    advance::StepError,
     checkpoint,
     embedding::{Embeddings, Lack, Rendition, fill, forget_refusals, settle},
     projection::Subject,
@@ -19,8 +23,24 @@ use crate::{
 
 const PAGE: Limit = Limit { events_max: 2_000, bytes_max: 8 << 20 };
 
-/// Embeds whatever the rows that are to be loaded need.
-pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
+/// Of projections, by their place in the run, and orgs: up to where the texts are embedded.
+pub type Embedded = HashMap<(usize, OrgId), Seq>;
+
+impl Run {
+    /// Has the texts embedded that something lacked, which then is to be tried again: it finds them in the cache, so in the end it lacks
+    /// none, unless new ones come faster than they are embedded. It must hold nothing that others wait for.
+    ///
+    /// # Errors
+    /// Whatever else was wrong.
+    pub async fn embed_lacking(&self, error: RebuildError) -> Result<(), RebuildError> {
+        let RebuildError::Step(StepError::Unembedded(renditions)) = error else { return Err(error) };
+        Ok(fill(&mut *self.pool.acquire().await?, &*self.embedder, &renditions).await?)
+    }
+}
+
+/// Embeds whatever the rows that are to be loaded need, and says how far they may be loaded.
+pub async fn embed(run: &Arc<Run>) -> Result<Embedded, RebuildError> {
+    let mut embedded = Embedded::new();
     if makes_all_anew(run).await? {
         forget_refusals(&mut *run.pool.acquire().await?, run.embedder.model()).await?;
     }
@@ -30,12 +50,12 @@ pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
         }
         let name = making.projection.name;
         let mut conn = run.pool.acquire().await?;
-        let made_with = (making.projection.made_with)(&*run.embedder);
-        settle::<RebuildError>(&mut conn, name, making.tables.generation, &made_with).await?;
+        settle::<RebuildError>(&mut conn, name, making.tables.generation, &making.made_with).await?;
         let serving = checkpoint::positions(&mut conn, name, making.serving.generation).await?;
         drop(conn);
         let is_meant = |org_id: &OrgId| run.order.only_org.is_none_or(|only| only == *org_id);
         let orgs: Vec<_> = serving.into_iter().filter(|(org_id, _)| is_meant(org_id)).collect();
+        embedded.extend(orgs.iter().map(|(org_id, through)| ((place, *org_id), *through)));
         run.progress.enter(Phase::Embed, orgs.len() as u64);
         run.for_each(orgs, move |run, (org_id, through)| async move {
             embed_org(&run, &run.making[place], org_id, through).await?;
@@ -44,7 +64,7 @@ pub async fn embed(run: &Arc<Run>) -> Result<(), RebuildError> {
         })
         .await?;
     }
-    Ok(())
+    Ok(embedded)
 }
 
 /// Whether all tables that hold embeddings are made from their first row on, and will serve.

@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 
 mod in_order;
 
-use super::{Making, Phase, RebuildError, Run};
+use super::{Making, Phase, RebuildError, Run, embed::Embedded};
 use crate::{
-    advance::refuses_rows,
+    advance::{StepError, refuses_rows},
     bulk::Bulk,
     checkpoint,
     copy::Copy,
-    embedding::{Embeddings, Lack, Rendition, fill},
+    embedding::{Embeddings, Lack, Rendition},
     generation::MAKING,
     parked::{self, Parked},
     projection::Subject,
@@ -53,9 +53,9 @@ struct Portion {
     parked: Vec<Parked>,
 }
 
-/// Loads what is not loaded yet, and says how many events that were.
-pub async fn load(run: &Arc<Run>) -> Result<u64, RebuildError> {
-    let tasks = tasks(run).await?;
+/// Loads what is not loaded yet, and says how many events that were. Where rows hold embeddings, no further than these go.
+pub async fn load(run: &Arc<Run>, embedded: &Embedded) -> Result<u64, RebuildError> {
+    let tasks = tasks(run, embedded).await?;
     let events = tasks.iter().map(|task| task.through().get() as u64).sum();
     run.progress.enter(Phase::Load, events);
     run.for_each(tasks, |run, task| async move { load_org(&run, &task).await }).await?;
@@ -63,14 +63,17 @@ pub async fn load(run: &Arc<Run>) -> Result<u64, RebuildError> {
 }
 
 /// What is to be loaded, the largest first, so that no job is left alone with one at the end.
-async fn tasks(run: &Run) -> Result<Vec<Task>, RebuildError> {
+async fn tasks(run: &Run, embedded: &Embedded) -> Result<Vec<Task>, RebuildError> {
     let mut conn = run.pool.acquire().await?;
     let mut of_org: HashMap<OrgId, Vec<(usize, Seq)>> = HashMap::new();
     for (place, making) in run.making.iter().enumerate().filter(|(_, making)| !making.is_loaded) {
         let name = making.projection.name;
         let loaded = checkpoint::positions(&mut conn, name, making.tables.generation).await?;
         let serving = checkpoint::positions(&mut conn, name, making.serving.generation).await?;
-        for (org_id, through) in serving {
+        for (org_id, mut through) in serving {
+            if making.projection.embeds {
+                through = embedded.get(&(place, org_id)).copied().unwrap_or(Seq::ZERO);
+            }
             let is_meant = run.order.only_org.is_none_or(|only| only == org_id);
             if is_meant && through > Seq::ZERO && !loaded.contains_key(&org_id) {
                 of_org.entry(org_id).or_default().push((place, through));
@@ -83,6 +86,16 @@ async fn tasks(run: &Run) -> Result<Vec<Task>, RebuildError> {
 }
 
 async fn load_org(run: &Run, task: &Task) -> Result<(), RebuildError> {
+    loop {
+        match try_to_load_org(run, task).await {
+            // Somebody has removed it from the cache.
+            Err(error) => run.embed_lacking(error).await?,
+            loaded => return loaded,
+        }
+    }
+}
+
+async fn try_to_load_org(run: &Run, task: &Task) -> Result<(), RebuildError> {
     let (mut reader, mut writer) = (run.pool.acquire().await?, run.pool.acquire().await?);
     let mut tx = writer.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?;
     let (sender, receiver) = mpsc::channel(PORTIONS_MAX);
@@ -99,7 +112,11 @@ async fn load_org(run: &Run, task: &Task) -> Result<(), RebuildError> {
             return Ok(());
         }
         (_, Err(error)) => return Err(error.into()),
-        (folded, Ok(())) => folded?,
+        (Err(error), Ok(())) => {
+            tx.rollback().await?;
+            return Err(error);
+        }
+        (Ok(()), Ok(())) => {}
     }
     for (place, through) in &task.loads {
         let Making { projection, tables, .. } = &run.making[*place];
@@ -207,19 +224,17 @@ impl Folding<'_> {
     }
 }
 
-/// From the cache; what is missing there all the same is made now.
+/// From the cache.
 async fn embeddings<'r>(run: &'r Run, renditions: &[Rendition]) -> Result<Embeddings<'r>, RebuildError> {
     if renditions.is_empty() {
         return Ok(Embeddings::none(&*run.embedder));
     }
-    let (mut conn, renditions) = (run.pool.acquire().await?, renditions.iter().collect::<Vec<_>>());
-    loop {
-        match Embeddings::look_up(&mut conn, &*run.embedder, &renditions).await {
-            Ok(embeddings) => return Ok(embeddings),
-            Err(Lack::Renditions(missing)) => fill(&mut conn, &*run.embedder, &missing).await?,
-            Err(Lack::Database(error)) => return Err(error.into()),
-        }
-    }
+    let renditions: Vec<_> = renditions.iter().collect();
+    let found = Embeddings::look_up(&mut *run.pool.acquire().await?, &*run.embedder, &renditions).await;
+    found.map_err(|lack| match lack {
+        Lack::Renditions(missing) => StepError::Unembedded(missing).into(),
+        Lack::Database(error) => error.into(),
+    })
 }
 
 async fn write(

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use sqlx::{Connection, Row};
 
-use super::{Making, RebuildError, Run};
+use super::{MadeWith, Making, RebuildError, Run};
 
 /// So many screens are looked at. All of an org's are compared with each, twice, so it is few.
 const SAMPLE: i64 = 100;
@@ -46,11 +46,10 @@ const OVERLAP: &str = "
 
 /// Compares the tables, if they are those of screens and are made with different embedders.
 pub async fn compare(run: &Run, making: &Making) -> Result<Option<Neighbours>, RebuildError> {
-    let after = (making.projection.made_with)(&*run.embedder);
-    let before = match &making.serving.embedder {
-        Some(before) if making.projection.name == "micro_state" && *before != after => before.clone(),
-        _ => return Ok(None),
-    };
+    let Some(MadeWith { before, after }) = making.made_with_another() else { return Ok(None) };
+    if making.projection.name != "micro_state" {
+        return Ok(None);
+    }
     let mut conn = run.pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let row = sqlx::query(OVERLAP).bind(SAMPLE).fetch_one(&mut *tx).await?;

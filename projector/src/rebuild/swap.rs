@@ -14,7 +14,10 @@ use sqlx::{Connection, PgConnection, query, query_scalar};
 use tokio::time::sleep;
 
 use super::{Making, Phase, RebuildError, Run};
-use crate::{checkpoint, generation::PAUSE};
+use crate::{
+    checkpoint::{self, Behind},
+    generation::PAUSE,
+};
 
 /// Events that may be folded while the projection stands still.
 const PAUSED_EVENTS_MAX: i64 = 500;
@@ -49,13 +52,18 @@ pub async fn swap(run: &Arc<Run>, lease: &mut PgConnection, place: usize) -> Res
     loop {
         query!("SELECT ledger.wait_for_vacuum($1)", making.projection.name).execute(&run.pool).await.or_else(busy)?;
         catch_up(run, place).await?;
-        let late = match attempt(run, lease, making).await? {
-            Attempt::Swapped(swapped) => {
+        let late = match attempt(run, lease, making).await {
+            Ok(Attempt::Swapped(swapped)) => {
                 finish(run, lease, making).await?;
                 return Ok(swapped);
             }
-            Attempt::Busy => RebuildError::Busy(making.projection.name),
-            Attempt::Reader(reader) => reader,
+            Ok(Attempt::Busy) => RebuildError::Busy(making.projection.name),
+            Ok(Attempt::Reader(reader)) => reader,
+            // The projection goes on already; an embedder may take long.
+            Err(error) => {
+                run.embed_lacking(error).await?;
+                RebuildError::Busy(making.projection.name)
+            }
         };
         if Instant::now() > deadline {
             return Err(late);
@@ -100,10 +108,11 @@ async fn catch_up(run: &Arc<Run>, place: usize) -> Result<(), RebuildError> {
     let making = &run.making[place];
     let generation = (making.projection.name, making.tables.generation);
     let behind = checkpoint::behind(&mut *run.pool.acquire().await?, &[generation]).await?;
-    let orgs = behind.iter().map(|behind| behind.org_id).collect();
-    run.for_each(orgs, move |run, org_id| async move {
-        let mut conn = run.pool.acquire().await?;
-        run.making[place].tables.catch_up(&mut conn, org_id, None, &run.lookups).await
+    // New texts may come as fast as they are embedded, so it ends with those that there are now.
+    let limit = |behind: &Behind| making.projection.embeds.then_some(behind.head);
+    let orgs = behind.iter().map(|behind| (behind.org_id, limit(behind))).collect();
+    run.for_each(orgs, move |run, (org_id, limit)| async move {
+        run.catch_up(&run.making[place].tables, org_id, limit).await
     })
     .await
 }

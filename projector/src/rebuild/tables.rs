@@ -11,9 +11,9 @@ use sqlx::PgConnection;
 
 use super::RebuildError;
 use crate::{
-    advance::{Advance, Step, StepError, Stepped},
+    advance::{Advance, Step, Stepped},
     checkpoint,
-    embedding::{self, Embedder},
+    embedding::Embedder,
     generation::Target,
     projection::Lookups,
     registry::Registration,
@@ -26,7 +26,6 @@ const WAIT: Duration = Duration::from_millis(20);
 /// The tables of a generation.
 pub struct Tables {
     projection: &'static str,
-    embedder: Arc<dyn Embedder>,
     /// Its number.
     pub generation: i32,
     /// Folds events into them.
@@ -36,12 +35,12 @@ pub struct Tables {
 impl Tables {
     /// Those of this number.
     pub fn new(projection: &Registration, target: Target, generation: i32, embedder: Arc<dyn Embedder>) -> Self {
-        let folder = (projection.start)(target, embedder.clone());
-        Self { projection: projection.name, embedder, generation, folder }
+        let folder = (projection.start)(target, embedder);
+        Self { projection: projection.name, generation, folder }
     }
 
     /// Folds an org's events up to `limit`, or all that there are now. Where another process does it, waits for
-    /// that one.
+    /// that one. Ends where an embedding is missing: see [`Run::embed_lacking`](super::Run::embed_lacking).
     pub async fn catch_up(
         &self,
         conn: &mut PgConnection,
@@ -55,14 +54,7 @@ impl Tables {
         };
         let mut stood = (Seq::ZERO, Instant::now());
         loop {
-            let steps = match self.folder.advance(conn, &[org_id], limit, lookups).await {
-                Err(StepError::Unembedded(renditions)) => {
-                    embedding::fill(conn, &*self.embedder, &renditions).await?;
-                    continue;
-                }
-                ended => ended?,
-            };
-            for Stepped { step, .. } in steps {
+            for Stepped { step, .. } in self.folder.advance(conn, &[org_id], limit, lookups).await? {
                 match step {
                     Step::Moved | Step::Left => {}
                     Step::CaughtUp => return Ok(()),

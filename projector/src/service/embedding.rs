@@ -1,25 +1,34 @@
 //! Has embedded what steps lack, while nobody waits but the orgs that lack it: they stay in hand meanwhile, and
-//! make their steps again afterwards. One thing at a time, so that an embedder in trouble is not besieged.
+//! make their steps again afterwards. All of them together, so that an embedder gets many texts at a time, and one in trouble
+//! is not besieged.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use sqlx::query;
+use sqlx::{PgConnection, query};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Key, Projector};
+use super::{Key, Projector, lock};
 use crate::{
     advance::StepError,
-    embedding::{EmbedderError, Rendition, fill},
+    embedding::{EmbedderError, Rendition, fill, round},
 };
 
 /// How long to wait after a fault, longer each time.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
-type Lacking = (Vec<Key>, Vec<Rendition>);
+/// Orgs of a projection, and the texts that they lack embeddings of.
+struct Lacking {
+    keys: Vec<Key>,
+    renditions: Vec<Rendition>,
+}
 
-/// Orgs of projections, and the texts that they lack embeddings of.
+/// What waits to be embedded.
 pub struct Unembedded {
     sender: mpsc::UnboundedSender<Lacking>,
     receiver: Mutex<mpsc::UnboundedReceiver<Lacking>>,
@@ -37,42 +46,59 @@ impl Unembedded {
     /// The keys stay in hand until their texts are embedded.
     pub fn push(&self, keys: Vec<Key>, renditions: Vec<Rendition>) {
         // The receiver lives as long as this.
-        let _ = self.sender.send((keys, renditions));
+        let _ = self.sender.send(Lacking { keys, renditions });
     }
 }
 
 impl Projector {
     pub(super) async fn keep_embedding(self: Arc<Self>, shutdown: CancellationToken) {
         let mut receiver = self.unembedded.receiver.lock().await;
-        let embedding = async {
-            let mut pause = PAUSE_MIN;
-            // What an earlier process has left says nothing about this one.
-            let mut is_noted = true;
-            while let Some((keys, renditions)) = receiver.recv().await {
-                let projection = keys.first().map_or("", |key| self.projections[key.0].0.name);
-                let ended = self.embed(&renditions).await;
-                match &ended {
-                    Ok(()) => {
-                        pause = PAUSE_MIN;
-                        if is_noted {
-                            is_noted = self.end_pause(projection).await.is_err();
-                        }
-                    }
-                    Err(error) => {
-                        is_noted |= self.note_pause(projection, error).await.is_ok();
-                    }
-                }
-                let is_embedded = ended.is_ok();
-                if let Err(error) = ended {
-                    let error = StepError::Embedder(error);
-                    keys.iter().for_each(|key| self.fail(*key, &error));
+        shutdown.run_until_cancelled(self.embed_what_comes(&mut receiver)).await;
+    }
+
+    /// Each gets as many texts embedded as the others, so that who lacks many does not hold up who lacks few.
+    async fn embed_what_comes(&self, receiver: &mut mpsc::UnboundedReceiver<Lacking>) {
+        let (share, mut pause) = (round(&*self.embedder), PAUSE_MIN);
+        let mut waiting = Vec::new();
+        while let Some(first) = receiver.recv().await {
+            waiting.push(first);
+            while !waiting.is_empty() {
+                waiting.extend(arrived(receiver));
+                let shares = waiting.iter().flat_map(|lacking: &Lacking| lacking.renditions.iter().take(share));
+                let shares: Vec<_> = shares.cloned().collect();
+                if let Err(error) = self.embed(&shares).await {
+                    self.pause(&waiting, error).await;
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
+                    // By then others may have embedded what these lack, and these have come to lack other texts.
+                    waiting.extend(arrived(receiver));
+                    self.give_back(waiting.drain(..));
+                    continue;
                 }
-                keys.iter().for_each(|key| self.queue.done(*key, is_embedded));
+                pause = PAUSE_MIN;
+                self.give_back(waiting.extract_if(.., |lacking| {
+                    lacking.renditions.drain(..share.min(lacking.renditions.len()));
+                    lacking.renditions.is_empty()
+                }));
             }
-        };
-        shutdown.run_until_cancelled(embedding).await;
+        }
+    }
+
+    /// They make their steps again.
+    fn give_back(&self, waiting: impl Iterator<Item = Lacking>) {
+        waiting.flat_map(|lacking| lacking.keys).for_each(|key| self.queue.done(key, true));
+    }
+
+    async fn pause(&self, waiting: &[Lacking], error: EmbedderError) {
+        let error = StepError::Embedder(error);
+        let keys = || waiting.iter().flat_map(|lacking| &lacking.keys);
+        keys().for_each(|key| self.fail(*key, &error));
+        if !error.is_outage() {
+            for projection in keys().map(|key| key.0).collect::<BTreeSet<_>>() {
+                // The log says it too, whether or not this works.
+                let _ = self.note_pause(self.projections[projection].0.name, &error).await;
+            }
+        }
     }
 
     async fn embed(&self, renditions: &[Rendition]) -> Result<(), EmbedderError> {
@@ -93,8 +119,25 @@ impl Projector {
         Ok(())
     }
 
-    async fn end_pause(&self, projection: &str) -> Result<(), sqlx::Error> {
-        query!("DELETE FROM ledger.projection_pause WHERE projection = $1", projection).execute(&self.pool).await?;
+    /// A projection pauses no more when it goes on and nothing of it is in trouble.
+    pub(super) async fn end_pauses(&self, conn: &mut PgConnection, behind: &HashSet<Key>) -> Result<(), sqlx::Error> {
+        let in_trouble: HashSet<usize> = {
+            let mut failing = lock(&self.failing);
+            // Of the others somebody else has taken care.
+            failing.retain(|key| behind.contains(key));
+            failing.iter().map(|key| key.0).collect()
+        };
+        let gone_on = std::mem::take(&mut *lock(&self.gone_on));
+        let at_work = gone_on.difference(&in_trouble).map(|place| self.projections[*place].0.name.to_owned());
+        let at_work: Vec<_> = at_work.collect();
+        if !at_work.is_empty() {
+            query!("DELETE FROM ledger.projection_pause WHERE projection = ANY($1)", &at_work).execute(conn).await?;
+        }
         Ok(())
     }
+}
+
+/// What waits by now.
+fn arrived(receiver: &mut mpsc::UnboundedReceiver<Lacking>) -> impl Iterator<Item = Lacking> {
+    std::iter::from_fn(|| receiver.try_recv().ok())
 }

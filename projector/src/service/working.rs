@@ -95,6 +95,9 @@ impl Projector {
         if lock(&self.failing).remove(&key) {
             tracing::info!(projection, org = %org_id, "the projection goes on");
         }
+        if self.projections[key.0].0.embeds && matches!(step, Step::Moved | Step::CaughtUp) {
+            lock(&self.gone_on).insert(key.0);
+        }
         if matches!(step, Step::Moved) {
             lock(&self.alone).insert(key);
         } else {

@@ -15,9 +15,10 @@ use crate::{output, settings::Settings};
 mod list;
 mod nearest;
 mod predict;
+mod prune_embeddings;
 mod show;
 
-/// Look at screens that services saw: list, show, nearest, predict
+/// Look at screens that services saw: list, show, nearest, predict; prune-embeddings
 #[derive(Args)]
 pub struct MicroStates {
     #[command(subcommand)]
@@ -30,6 +31,7 @@ enum Action {
     Show(show::Show),
     Nearest(nearest::Nearest),
     Predict(predict::Predict),
+    PruneEmbeddings(prune_embeddings::PruneEmbeddings),
 }
 
 impl MicroStates {
@@ -39,6 +41,7 @@ impl MicroStates {
             Action::Show(show) => show.run(settings).await,
             Action::Nearest(nearest) => nearest.run(settings).await,
             Action::Predict(predict) => predict.run(settings).await,
+            Action::PruneEmbeddings(prune) => prune.run(settings).await,
         }
     }
 }

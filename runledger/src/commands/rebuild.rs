@@ -8,7 +8,7 @@ use events::id::OrgId;
 use ledger::connection::Role;
 use projector::{
     Registration,
-    rebuild::{Difference, Neighbours, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report, Unfinished},
+    rebuild::{Difference, MadeWith, Neighbours, Order, Plan, Progress, Rebuild as Work, Rebuilt, Report, Unfinished},
     registry,
 };
 use serde_json::json;
@@ -157,6 +157,23 @@ impl Rebuild {
         for rebuilt in &report.projections {
             self.print_projection(rebuilt)?;
         }
+        self.print_what_is_to_follow(report)
+    }
+
+    /// Another embedder is another setting of everything that has one.
+    fn print_what_is_to_follow(&self, report: &Report) -> anyhow::Result<()> {
+        let changed =
+            report.projections.iter().filter(|it| it.paused_ms.is_some()).find_map(|it| it.made_with.as_ref());
+        let Some(MadeWith { before, after }) = changed else { return Ok(()) };
+        output::print(output::printable(&format!(
+            "now set the projectors and the searches to {after}, as this rebuild was (RUNLEDGER_EMBEDDER and the like, or \
+             runledger.toml); a projector that is set to {before} leaves these tables alone"
+        )))?;
+        for (projection, with) in &report.made_otherwise {
+            output::print(output::printable(&format!(
+                "{projection} is still made with {with}: rebuild it with the same setting"
+            )))?;
+        }
         Ok(())
     }
 
@@ -225,6 +242,7 @@ fn as_json(rebuilt: &Rebuilt) -> serde_json::Value {
         "orgs_not_compared": rebuilt.orgs_not_compared,
         "locked_ms": rebuilt.locked_ms,
         "paused_ms": rebuilt.paused_ms,
+        "made_with": rebuilt.made_with,
         "neighbours": rebuilt.neighbours,
     })
 }

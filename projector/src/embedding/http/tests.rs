@@ -130,3 +130,39 @@ fn an_address_says_which_protocol_it_is() {
         assert!(error.to_string().contains("/v1/embeddings"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn requests_of_all_who_ask_are_so_many_at_the_same_time() {
+    static RUNNING: Mutex<(usize, usize)> = Mutex::new((0, 0));
+    let answer = || async {
+        let running = |change: isize| {
+            let mut running = RUNNING.lock().unwrap();
+            running.0 = running.0.strict_add_signed(change);
+            running.1 = running.1.max(running.0);
+        };
+        running(1);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        running(-1);
+        json!([along(0)]).to_string()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/embed", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/embed", post(answer))).await.unwrap() });
+    let embedder = Http::new(HttpOptions { requests_max: 2, ..HttpOptions::new(url, "m") }).unwrap();
+    let answers = futures::future::join_all((0..8).map(|_| embedder.embed(&["a"]))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(RUNNING.lock().unwrap().1, 2);
+}
+
+#[tokio::test]
+async fn a_fault_is_maybe_of_the_texts_unless_it_says_who_asks_for_what_or_how_often() {
+    for (status, may_be) in [(400, true), (413, true), (422, true), (401, false), (403, false), (404, false)] {
+        let script = Script::of([(status, json!("no"))]);
+        let error = embedder(&script, "/embed").await.embed(&["a"]).await.unwrap_err();
+        assert_eq!(error.may_be_of_texts(), may_be, "{error}");
+    }
+    let script = Script::of([(200, json!([vec![0.0; 768]]))]);
+    assert!(embedder(&script, "/embed").await.embed(&["a"]).await.unwrap_err().may_be_of_texts());
+    let away = Http::new(HttpOptions::new("http://127.0.0.1:9/embed", "m")).unwrap();
+    assert!(!away.embed(&["a"]).await.unwrap_err().may_be_of_texts());
+}
