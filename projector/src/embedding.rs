@@ -219,13 +219,17 @@ pub async fn require<'e>(
     embedder: &dyn Embedder,
     conn: &mut PgConnection,
 ) -> Result<(), Lack> {
-    let wanted: BTreeMap<_, _> = events.filter_map(|event| event.wanted.as_ref().map(|it| (it.hash, it))).collect();
+    let wanted = events.filter_map(|event| event.wanted.as_ref());
+    let once: BTreeMap<_, _> = wanted.map(|rendition| (rendition.hash, rendition)).collect();
+    let wanted: Vec<_> = once.into_values().collect();
     if embedder.takes_supplied() || wanted.is_empty() {
         return Ok(());
     }
-    let wanted: Vec<_> = wanted.into_values().collect();
     let unknown = cache::unknown(conn, embedder.model(), &wanted).await.map_err(Lack::Database)?;
-    if unknown.is_empty() { Ok(()) } else { Err(Lack::Renditions(unknown.into_iter().cloned().collect())) }
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(Lack::Renditions(unknown.into_iter().cloned().collect())),
+    }
 }
 
 /// Gives events the embeddings of the texts that a fold wants, unless the state knows them.

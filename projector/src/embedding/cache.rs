@@ -82,12 +82,17 @@ pub(super) async fn refuse(
     rendition: &Rendition,
     error: &EmbedderError,
 ) -> Result<(), sqlx::Error> {
-    tracing::warn!(model, content = %rendition.hash, %error, "the embedder refuses a text; rows of it have no embedding");
+    // Without what the server says of it, in which the text may stand.
+    let refusal = match error {
+        EmbedderError::Refused { place, status, .. } => format!("the embedder at {place} answered {status}"),
+        other => other.to_string(),
+    };
+    tracing::warn!(model, content = %rendition.hash, refusal, "the embedder refuses a text; rows of it have no embedding");
     query!(
         "INSERT INTO ledger.embedding_cache (model, content_hash, refusal) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         model,
         rendition.hash.as_bytes(),
-        error.to_string()
+        refusal
     )
     .execute(conn)
     .await?;
