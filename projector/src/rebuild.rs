@@ -18,7 +18,6 @@ use std::{
 
 use events::id::{OrgId, Seq};
 use ledger::{connection::Database, read};
-use serde::Serialize;
 use sqlx::{Connection, PgConnection, PgPool, query};
 use tokio::task::JoinSet;
 
@@ -27,7 +26,7 @@ use crate::{
     embedding::{Embedder, Hashing},
     generation::{self, Generation, Generations, MAKING, REPLACED, SERVING, Target},
     projection::Lookups,
-    registry::{Registration, registry},
+    registry::Registration,
 };
 
 mod compare;
@@ -35,6 +34,7 @@ mod embed;
 mod error;
 mod lease;
 mod load;
+mod made_with;
 mod neighbours;
 mod plan;
 mod progress;
@@ -43,6 +43,7 @@ mod tables;
 
 pub use compare::{ColumnDifference, Compared, Difference, Kind};
 pub use error::RebuildError;
+pub use made_with::MadeWith;
 pub use neighbours::Neighbours;
 pub use plan::Plan;
 pub use progress::{Phase, Progress, Snapshot};
@@ -87,15 +88,6 @@ pub struct Report {
     pub projections: Vec<Rebuilt>,
     /// Projections that hold embeddings too, and what the tables that serve are made with, which is not what this is set to.
     pub made_otherwise: Vec<(&'static str, String)>,
-}
-
-/// What tables are made with: an embedder, and for kinds of screens how like they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MadeWith {
-    /// Those that served.
-    pub before: String,
-    /// Those that are rebuilt.
-    pub after: String,
 }
 
 /// A rebuild that ended before its time.
@@ -236,16 +228,6 @@ impl Rebuild {
         run.progress.enter(Phase::Done, 0);
         run.pool.close().await;
         Ok(())
-    }
-
-    async fn made_otherwise(&self, conn: &mut PgConnection) -> Result<Vec<(&'static str, String)>, RebuildError> {
-        let generations = Generations::read(conn).await?;
-        let holding = registry()?.iter().filter(|projection| projection.embeds);
-        let with = holding.filter_map(|it| Some((it, generations.at(it.name, SERVING)?.embedder.clone()?)));
-        Ok(with
-            .filter(|(it, with)| *with != (it.made_with)(&*self.embedder))
-            .map(|(it, with)| (it.name, with))
-            .collect())
     }
 
     /// Lets the tables serve again that the last rebuild has replaced, caught up with the ledger.
@@ -419,13 +401,6 @@ impl Making {
         let kept = is_ours.then(|| tables(Target::Kept, serving.generation));
         let tables = tables(Target::Generation(generation), generation);
         Self { kept, tables, made_with, is_loaded, serving, projection }
-    }
-}
-
-impl Making {
-    fn made_with_another(&self) -> Option<MadeWith> {
-        let before = self.serving.embedder.clone().filter(|before| *before != self.made_with)?;
-        Some(MadeWith { before, after: self.made_with.clone() })
     }
 }
 

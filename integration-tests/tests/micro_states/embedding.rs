@@ -13,7 +13,7 @@ use stack::Stack;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{micro_state, of_id, rows, screen, server::Server};
+use super::{micro_state, of_id, once::folded, rows, screen, server::Server};
 use crate::harness::{append, eventually, idle_stack, planted, run, runledger, size_reaches};
 
 pub fn project(stack: &Stack, embedder: Arc<dyn Embedder>) -> (JoinHandle<()>, CancellationToken) {
@@ -76,7 +76,7 @@ async fn a_fault_of_the_embedder_pauses_screens_alone_and_says_so_and_no_text_is
     })
     .await;
     see(&stack, org_id, 4, "Member search").await;
-    eventually("the fourth screen", async || (rows(&stack).await.len() == 4).then_some(())).await;
+    folded(&stack, 4).await;
     let asked = server.asked();
     assert_eq!((asked.len(), asked.values().max()), (2, Some(&1)), "{asked:?}");
 
