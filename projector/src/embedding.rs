@@ -37,7 +37,7 @@ pub use alike::AlikeFrom;
 #[cfg(feature = "bert")]
 pub use bert::Bert;
 pub use cache::forget_refusals;
-pub use fill::{answers, fill, round};
+pub use fill::{fill, round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
 pub use models::{Model, forget_model, models};
@@ -96,16 +96,14 @@ pub enum EmbedderError {
 }
 
 impl EmbedderError {
-    /// Whether it may be the texts' fault. It may be the embedder's all the same: [`fill`] finds out.
+    /// Whether it may be the texts' fault: some servers break down on a text that is too long, or hang. It may be the
+    /// embedder's all the same: [`fill`] finds out.
     pub fn may_be_of_texts(&self) -> bool {
         /// They say who asks, for what, or how often.
         const OF_THE_ENDPOINT: [u16; 5] = [401, 403, 404, 408, 429];
         match self {
-            // 500 is what some servers say of a text that is too long.
-            Self::Refused { status, .. } => {
-                *status == 500 || ((400..500).contains(status) && !OF_THE_ENDPOINT.contains(status))
-            }
-            Self::NoAnswer { .. } => true,
+            Self::Refused { status, .. } => !OF_THE_ENDPOINT.contains(status),
+            Self::NoAnswer { .. } | Self::Unreachable { .. } => true,
             _ => false,
         }
     }
@@ -267,8 +265,8 @@ pub async fn complete<P: Projection>(
 /// Tables hold embeddings of one embedder, because those of two cannot be compared.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the tables of {projection} hold embeddings of {settled}, and this is set to {wanted}: set the embedder to {settled} again, \
-     or run `runledger rebuild {projection}` with the new setting"
+    "the tables of {projection} hold embeddings of {settled}, and this is set to {wanted}: set the embedder whose model that is \
+     (and --alike-from) again, or run `runledger rebuild {projection}` with the new setting"
 )]
 pub struct OtherEmbedder {
     projection: String,

@@ -337,6 +337,11 @@ impl Rebuild {
                 made_by: replaced.made_by.clone(),
             });
         }
+        let wanted = (projection.made_with)(&*self.embedder);
+        if !replaced.is_of(replaced.version, &wanted) {
+            let replaced = replaced.embedder.clone().unwrap_or_default();
+            return Err(RebuildError::ReplacedOfAnotherEmbedder { projection: projection.name, replaced, wanted });
+        }
         Ok(Making::new(*projection, serving, replaced.generation, true, &self.embedder))
     }
 

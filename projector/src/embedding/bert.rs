@@ -7,6 +7,7 @@
 //! cache keeps the first ones.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,6 +19,7 @@ use candle_transformers::models::bert::{BertModel, Config, DTYPE};
 use events::payload::embedding::TEXT_DIMENSIONS;
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokenizers::{PaddingParams, Tokenizer, TruncationParams};
 
@@ -102,13 +104,11 @@ enum Pooling {
     Mean,
 }
 
-/// `1_Pooling/config.json` of a sentence transformer.
+/// What a sentence transformer is made of, in `modules.json`.
 #[derive(Deserialize)]
-struct PoolingConfig {
-    #[serde(default)]
-    pooling_mode_cls_token: bool,
-    #[serde(default)]
-    pooling_mode_mean_tokens: bool,
+struct Module {
+    #[serde(rename = "type")]
+    class: String,
 }
 
 /// The files of a model, each read once, and noted in a digest of all.
@@ -133,6 +133,21 @@ impl Files<'_> {
         let bytes = self.read(file)?;
         serde_json::from_slice(&bytes).map_err(|error| self.fault(file, error))
     }
+
+    /// Embeddings are normalised wherever they are kept, so whether a module does so does not matter.
+    fn refuse_other_modules(&mut self) -> Result<(), EmbedderError> {
+        const FILE: &str = "modules.json";
+        if !self.directory.join(FILE).exists() {
+            return Ok(());
+        }
+        let modules: Vec<Module> = self.read_json(FILE)?;
+        let other = modules
+            .iter()
+            .find(|it| !["Transformer", "Pooling", "Normalize"].iter().any(|known| it.class.ends_with(known)));
+        other.map_or(Ok(()), |it| {
+            Err(self.fault(FILE, format!("{} is a part of it, which cannot be computed here", it.class)))
+        })
+    }
 }
 
 impl Encoder {
@@ -140,6 +155,7 @@ impl Encoder {
     fn load(directory: &Path) -> Result<(Self, String), EmbedderError> {
         let mut files = Files { directory, digest: Sha256::new() };
         let config: Config = files.read_json("config.json")?;
+        files.refuse_other_modules()?;
         let pooling = Pooling::read(&mut files)?;
         let mut tokenizer = Tokenizer::from_bytes(files.read("tokenizer.json")?)
             .map_err(|error| files.fault("tokenizer.json", error))?;
@@ -185,10 +201,12 @@ impl Pooling {
         if !files.directory.join(FILE).exists() {
             return Ok(Self::Mean);
         }
-        let config: PoolingConfig = files.read_json(FILE)?;
-        match (config.pooling_mode_cls_token, config.pooling_mode_mean_tokens) {
-            (true, false) => Ok(Self::Cls),
-            (false, true) => Ok(Self::Mean),
+        let config: BTreeMap<String, Value> = files.read_json(FILE)?;
+        let modes =
+            config.iter().filter(|(name, value)| name.starts_with("pooling_mode_") && **value == Value::Bool(true));
+        match modes.map(|(name, _)| name.as_str()).collect::<Vec<_>>()[..] {
+            ["pooling_mode_cls_token"] => Ok(Self::Cls),
+            ["pooling_mode_mean_tokens"] => Ok(Self::Mean),
             _ => Err(files.fault(FILE, "it asks for another pooling than that of `cls` or of `mean` alone")),
         }
     }

@@ -53,11 +53,6 @@ pub fn round(embedder: &dyn Embedder) -> usize {
     embedder.texts_max().max(1) * embedder.calls_max().max(1)
 }
 
-/// Whether the embedder embeds anything at all.
-pub async fn answers(embedder: &dyn Embedder) -> bool {
-    embedder.embed(&[PLAIN_TEXT]).await.is_ok()
-}
-
 /// Nobody else has them in hand, but somebody may have had.
 async fn embed_unknown(
     conn: &mut PgConnection,
@@ -112,7 +107,7 @@ async fn call<'a>(embedder: &dyn Embedder, batch: Batch<'a>) -> (Batch<'a>, Resu
 
 /// # Errors
 /// Those that are not the texts' fault. One that may be is tried on a plain text: an embedder that refuses that one too is
-/// set up wrongly, or in trouble. A text alone is asked for before it and after it.
+/// set up wrongly, or in trouble. A text alone is asked for twice, and the plain one after each time.
 async fn ask(embedder: &dyn Embedder, texts: &[&str]) -> Result<Answer, EmbedderError> {
     let refused = match embedder.embed(texts).await {
         Err(error) if error.may_be_of_texts() => error,
@@ -123,7 +118,10 @@ async fn ask(embedder: &dyn Embedder, texts: &[&str]) -> Result<Answer, Embedder
         return Ok(Answer::Refused(refused));
     }
     match embedder.embed(texts).await {
-        Err(error) if error.may_be_of_texts() => Ok(Answer::Refused(error)),
+        Err(error) if error.may_be_of_texts() => {
+            embedder.embed(&[PLAIN_TEXT]).await?;
+            Ok(Answer::Refused(error))
+        }
         answer => answer.map(Answer::Embeddings),
     }
 }

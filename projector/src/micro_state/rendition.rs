@@ -7,7 +7,7 @@
 //! | `url` | host, path, names of parameters | scheme, user, port, values of parameters, fragment; of host and path, what is not made of letters, `-`, `_` and `.`: `{}` |
 //! | a control | role, if it is one that is known, label, and of its state what the page decides: `required`, `disabled`, `readonly`, `invalid`, `expanded`, `collapsed`, `hidden`, `busy` | value, whether it is checked, selected or pressed, every other member |
 //! | a heading or control with `"dynamic": true` | that it is there, and its role | its text |
-//! | a control whose role is one that shows data: `alert`, `cell`, `gridcell`, `listitem`, `log`, `option`, `row`, `rowheader`, `status`, `tooltip`, `treeitem` | likewise, and its text if it has `"dynamic": false` | its text otherwise |
+//! | a control whose role is one that shows data, `alert`, `cell`, `gridcell`, `listitem`, `log`, `option`, `row`, `rowheader`, `status`, `tooltip`, `treeitem`, or is none that is known | likewise, and its text if it has `"dynamic": false` | its text otherwise |
 //! | `text` | all of it, treated as a title is, if `text_is_static` | all of it otherwise |
 //! | protected values | | all |
 //!
@@ -33,7 +33,8 @@ const LABEL_CHARS_MAX: usize = 200;
 const TEXT_CHARS_MAX: usize = 4_000;
 const BYTES_MAX: usize = 8_192;
 
-/// Roles of WAI-ARIA, and what pages call their fields beside them; every other one is just a `control`.
+/// Roles of WAI-ARIA, and what pages call their fields beside them; every other one is just a `control`, of which nobody
+/// knows what it shows.
 #[rustfmt::skip]
 const ROLES: &[&str] = &[
     "alert", "alertdialog", "button", "cell", "checkbox", "columnheader", "combobox", "date", "dialog", "file", "form", "grid",
@@ -158,9 +159,10 @@ fn control(element: &Value) -> Option<String> {
     if !element.is_object() {
         return None;
     }
-    let role = element.get("role").and_then(Value::as_str).map(str::to_lowercase);
-    let role = ROLES.iter().find(|known| role.as_deref() == Some(**known)).copied().unwrap_or("control");
-    let label = label(element, "label", SHOWING.contains(&role));
+    let role = element.get("role").and_then(Value::as_str).map(|role| role.trim().to_lowercase());
+    let role = ROLES.iter().find(|known| role.as_deref() == Some(**known)).copied();
+    let label = label(element, "label", role.is_none_or(|role| SHOWING.contains(&role)));
+    let role = role.unwrap_or("control");
     let mut parts = vec![role, label.as_str()];
     parts.extend(states(element.get("state")));
     parts.retain(|part| !part.is_empty());
@@ -226,7 +228,7 @@ mod tests {
                 "ui":{"headings":[{"text":"Jane Roe","dynamic":true},"Claim 2024-17"], "patient":"Jane Roe",
                       "controls":[{"role":"textbox","label":"Name","value":"Jane Roe","state":{"required":true,"value":"Jane","checked":true}},
                                   {"role":"checkbox","label":"Smoker","state":["checked","selected","pressed"]},
-                                  {"role":"Jane Roe","label":"x","options":["Roe"]},
+                                  {"role":"td","label":"Jane Roe","options":["Roe"]},
                                   {"role":"link","label":"Jane Roe","dynamic":"yes"},
                                   "Jane Roe"]}}"#,
         );
@@ -238,7 +240,7 @@ mod tests {
         assert_eq!(
             text,
             "title Member #\npage portal.example/member/{}/{}/claims?dob&name\nheading\nheading Claim #\n\
-             textbox Name required\ncheckbox Smoker\ncontrol x\nlink"
+             textbox Name required\ncheckbox Smoker\ncontrol\nlink"
         );
     }
 
@@ -252,10 +254,12 @@ mod tests {
             assert!(ROLES.contains(role), "{role}");
             assert_eq!(named(role, ""), *role);
             assert_eq!(named(role, r#","dynamic":null"#), *role);
-            assert_eq!(named(&role.to_uppercase(), r#","dynamic":true"#), *role);
+            assert_eq!(named(&format!(" {} ", role.to_uppercase()), r#","dynamic":true"#), *role);
             assert_eq!(named(role, r#","dynamic":false"#), format!("{role} Jane Roe"));
         }
         assert_eq!(named("button", ""), "button Jane Roe");
+        assert_eq!((named("paragraph", ""), named("", "")), ("control".to_owned(), "control".to_owned()));
+        assert_eq!(named("paragraph", r#","dynamic":false"#), "control Jane Roe");
     }
 
     #[test]

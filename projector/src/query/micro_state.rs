@@ -68,13 +68,14 @@ pub async fn micro_state_nearest(
     );
     let mut tx = conn.begin_with(AssertSqlSafe(begin).into_sql_str()).await?;
     let count = count(&mut tx, filter).await?;
-    let mut found = Vec::new();
-    if count > FEW_MAX {
-        found = by_index(&mut tx, vector, nearness, filter, limit).await?;
-    }
-    if (found.len() as i64) < limit.min(count) {
-        found = exact(&mut tx, vector, nearness, filter, limit).await?;
-    }
+    let by_index = match count > FEW_MAX {
+        true => by_index(&mut tx, vector, nearness, filter, limit).await?,
+        false => None,
+    };
+    let found = match by_index {
+        Some(found) => found,
+        None => exact(&mut tx, vector, nearness, filter, limit).await?,
+    };
     tx.commit().await?;
     Ok(found)
 }
@@ -124,18 +125,19 @@ async fn exact(
     rows.fetch_all(conn).await?.into_iter().map(raw).collect()
 }
 
+/// By the index; none if it gave up before there were enough.
 async fn by_index(
     conn: &mut PgConnection,
     vector: &[f32],
     nearness: Nearness,
     filter: &MicroStateFilter,
     limit: i64,
-) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
+) -> Result<Option<Vec<Box<RawValue>>>, sqlx::Error> {
     // Otherwise the planner may think it cheaper to sort all rows of an org.
     sqlx::query!("SELECT set_config('enable_sort', 'off', true)").fetch_one(&mut *conn).await?;
-    let rows = match nearness {
+    let rows: Vec<(i64, Option<String>)> = match nearness {
         Nearness::OfText => {
-            let rows = sqlx::query_file_scalar!(
+            let rows = sqlx::query_file!(
                 "src/query/micro_state/nearest_by_text.sql",
                 vector,
                 filter.org_id as Option<OrgId>,
@@ -147,10 +149,10 @@ async fn by_index(
                 OVERSAMPLING * limit,
                 limit
             );
-            rows.fetch_all(conn).await?
+            rows.fetch_all(conn).await?.into_iter().map(|row| (row.seen, row.found)).collect()
         }
         Nearness::OfImage => {
-            let rows = sqlx::query_file_scalar!(
+            let rows = sqlx::query_file!(
                 "src/query/micro_state/nearest_by_image.sql",
                 vector,
                 filter.org_id as Option<OrgId>,
@@ -162,10 +164,13 @@ async fn by_index(
                 OVERSAMPLING * limit,
                 limit
             );
-            rows.fetch_all(conn).await?
+            rows.fetch_all(conn).await?.into_iter().map(|row| (row.seen, row.found)).collect()
         }
     };
-    rows.into_iter().map(raw).collect()
+    if rows.first().is_none_or(|(seen, _)| *seen < OVERSAMPLING * limit) {
+        return Ok(None);
+    }
+    rows.into_iter().map(|(_, found)| raw(found)).collect::<Result<_, _>>().map(Some)
 }
 
 /// The embeddings of a screen.

@@ -71,6 +71,10 @@ pub enum RebuildError {
     )]
     OtherFold { projection: &'static str, version: i32, made_by: String },
     #[error(
+        "the replaced tables of {projection} are made with {replaced}, and this is set to {wanted}: run it with the embedder whose model that is (and --alike-from)"
+    )]
+    ReplacedOfAnotherEmbedder { projection: &'static str, replaced: String, wanted: String },
+    #[error(
         "PostgreSQL session {pid} ({application}) has been reading in one transaction since {since}, and would miss rows after a swap; end it and run this again, it goes on"
     )]
     Reader { pid: i32, application: String, since: String },

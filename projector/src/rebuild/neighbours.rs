@@ -23,7 +23,8 @@ pub struct Neighbours {
     pub overlap_at_10: Option<f64>,
 }
 
-/// The sample is the same every time: ids in the order of their hashes. Indexes are not asked, because they are not exact.
+/// The sample is the same every time: ids in the order of their hashes. Indexes are not asked, because they are not exact: the
+/// sums see to that.
 const OVERLAP: &str = "
     WITH sample AS (
         SELECT s.org_id, s.micro_state_id, s.text_embedding AS serving, r.text_embedding AS rebuilt
@@ -36,11 +37,11 @@ const OVERLAP: &str = "
         CROSS JOIN LATERAL (SELECT ARRAY(
             SELECT other.micro_state_id FROM public.micro_state other
             WHERE other.org_id = sample.org_id AND other.micro_state_id <> sample.micro_state_id AND other.text_embedding IS NOT NULL
-            ORDER BY other.text_embedding OPERATOR(public.<=>) sample.serving, other.micro_state_id LIMIT 10) AS ids) AS before
+            ORDER BY (other.text_embedding OPERATOR(public.<=>) sample.serving) + 0, other.micro_state_id LIMIT 10) AS ids) AS before
         CROSS JOIN LATERAL (SELECT ARRAY(
             SELECT other.micro_state_id FROM rebuild.micro_state other
             WHERE other.org_id = sample.org_id AND other.micro_state_id <> sample.micro_state_id AND other.text_embedding IS NOT NULL
-            ORDER BY other.text_embedding OPERATOR(public.<=>) sample.rebuilt, other.micro_state_id LIMIT 10) AS ids) AS after
+            ORDER BY (other.text_embedding OPERATOR(public.<=>) sample.rebuilt) + 0, other.micro_state_id LIMIT 10) AS ids) AS after
     )
     SELECT count(*) AS screens, (avg(common::float8 / among))::float8 AS overlap FROM overlap WHERE among > 0";
 

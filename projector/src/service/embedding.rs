@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Key, Projector, lock};
 use crate::{
     advance::StepError,
-    embedding::{EmbedderError, Rendition, answers, fill, round},
+    embedding::{EmbedderError, Rendition, fill, round},
 };
 
 /// How long to wait after a fault, longer each time.
@@ -65,13 +65,9 @@ impl Projector {
             while !waiting.is_empty() {
                 waiting.extend(arrived(receiver));
                 if let Err(error) = self.embed(&waiting, share).await {
-                    let is_away = !answers(&*self.embedder).await;
-                    match is_away {
-                        true => self.pause(&waiting, error).await,
-                        false => self.embed_each(&waiting, share).await,
-                    }
+                    self.pause(&waiting, error).await;
                     tokio::time::sleep(pause).await;
-                    pause = if is_away { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
+                    pause = (pause * 2).min(PAUSE_MAX);
                     // By then others may have embedded what these lack, and these have come to lack other texts.
                     waiting.extend(arrived(receiver));
                     self.give_back(waiting.drain(..));
@@ -89,15 +85,6 @@ impl Projector {
     /// They make their steps again.
     fn give_back(&self, waiting: impl Iterator<Item = Lacking>) {
         waiting.flat_map(|lacking| lacking.keys).for_each(|key| self.queue.done(key, true));
-    }
-
-    /// A text on which the embedder fails again and again is to hold up those who lack it, and nobody else.
-    async fn embed_each(&self, waiting: &[Lacking], share: usize) {
-        for lacking in waiting.chunks(1) {
-            if let Err(error) = self.embed(lacking, share).await {
-                self.pause(lacking, error).await;
-            }
-        }
     }
 
     async fn embed(&self, waiting: &[Lacking], share: usize) -> Result<(), EmbedderError> {

@@ -52,11 +52,15 @@ impl Projector {
                     }
                 }
                 Err(StepError::Unembedded(renditions)) => self.unembedded.push(keys, renditions),
-                Err(error) => {
-                    if matches!(error, StepError::OtherEmbedder(_)) {
-                        // The log says it too, whether or not this works.
-                        let _ = self.note_pause(self.projections[keys[0].0].0.name, &error).await;
+                Err(error @ StepError::OtherEmbedder(_)) => {
+                    // The log says it too, whether or not this works. It is as true of each of them.
+                    let _ = self.note_pause(self.projections[keys[0].0].0.name, &error).await;
+                    for key in keys {
+                        self.fail(key, &error);
+                        self.queue.done(key, false);
                     }
+                }
+                Err(error) => {
                     if !matches!(error, StepError::Together) {
                         *conn = None;
                     }

@@ -122,6 +122,9 @@ fn tokens_are_pooled_as_the_model_says() {
     assert!(cosine(&first[0], &mean) < 0.999);
     pooled_by(directory.path(), "pooling_mode_max_tokens");
     assert!(fault(directory.path()).contains("1_Pooling/config.json: it asks for another pooling"));
+    let both = json!({ "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true });
+    write(directory.path(), "1_Pooling/config.json", &both);
+    assert!(fault(directory.path()).contains("1_Pooling/config.json: it asks for another pooling"));
 }
 
 #[test]
@@ -163,6 +166,16 @@ fn a_tokenizer_of_another_model_is_refused() {
     let words: Vec<_> = WORDS.into_iter().chain(["one", "more"]).collect();
     write(directory.path(), "tokenizer.json", &tokenizer(&words));
     assert!(fault(directory.path()).contains("tokenizer.json: it has 14 tokens, and config.json says 12"));
+}
+
+#[test]
+fn a_model_of_more_parts_than_can_be_computed_is_refused() {
+    let directory = tiny(TEXT_DIMENSIONS);
+    let module = |name: &str| json!({ "type": format!("sentence_transformers.models.{name}") });
+    write(directory.path(), "modules.json", &json!([module("Transformer"), module("Pooling"), module("Normalize")]));
+    assert!(Bert::load(directory.path()).is_ok());
+    write(directory.path(), "modules.json", &json!([module("Transformer"), module("Pooling"), module("Dense")]));
+    assert!(fault(directory.path()).contains("modules.json: sentence_transformers.models.Dense is a part of it"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
--- The nearest $9 of $8 that the index hands out, almost in order; it goes on until there are so many.
+-- The nearest $9 of $8 that the index hands out, almost in order; it goes on until there are so
+-- many, or gives up: `seen` tells.
 WITH near AS MATERIALIZED (
     SELECT org_id AS near_org_id, micro_state_id AS near_id, image_embedding <=> $1::real[]::halfvec AS distance
     FROM micro_state
@@ -12,7 +13,7 @@ WITH near AS MATERIALIZED (
     ORDER BY image_embedding <=> $1::real[]::halfvec
     LIMIT $8
 )
-SELECT to_json(found)::text
+SELECT to_json(found)::text AS found, (SELECT count(*) FROM near) AS "seen!"
 FROM (
     SELECT distance, org_id, micro_state_id, label, labelled_by, portal_type, endpoint_id, run_id, step_id, node_id, url, title,
            observed_count, first_seen_at, last_seen_at, encode(content_hash, 'hex') AS content_hash, rendition, embedding_model,

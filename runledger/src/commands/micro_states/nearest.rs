@@ -74,6 +74,13 @@ impl Nearest {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let mut conn = settings.connect_to_read(self.meant.org).await?;
         let question = self.question(settings, &mut conn).await?;
+        if let (Some(model), Some(of_question)) = (&self.model, &question.model)
+            && model != of_question
+        {
+            bail!(
+                "what is looked for has an embedding of {of_question}, which cannot be compared with those of {model}: leave --model out"
+            );
+        }
         let model = self.model.clone().or(question.model).filter(|_| question.nearness == Nearness::OfText);
         let filter = MicroStateFilter { model: model.clone(), except: question.except, ..self.meant.filter() };
         let rows = query::micro_state_nearest(&mut conn, &question.vector, question.nearness, &filter, self.k).await?;
@@ -83,7 +90,7 @@ impl Nearest {
             let models = query::micro_state_models(&mut conn).await?;
             if !models.is_empty() && !models.contains(&model) {
                 bail!(
-                    "no screen has an embedding of {model}; they are of {}: choose that --embedder",
+                    "no screen has an embedding of {model}; they are of {}: choose the --embedder whose model that is",
                     models.join(", ")
                 );
             }
