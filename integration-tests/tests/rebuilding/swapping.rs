@@ -117,7 +117,8 @@ async fn keep_auditing(url: String, org_id: OrgId, stop: Arc<AtomicBool>) {
     }
 }
 
-#[tokio::test]
+/// On several threads: readers, auditor and rebuild would otherwise hold each other's connections up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_and_projection_go_on_during_rebuilds_without_error_gap_or_stale_row() {
     let stack = stack().await;
     let (org_id, runs) = org_with_runs(&stack, 20).await;
