@@ -9,7 +9,7 @@
 //! 3. by the label that most of the labelled screens of its cluster have, likewise;
 //! 4. its cluster.
 //!
-//! In that order an event comes once, so none is remembered. [`Clusters`] says what an observation costs. A label or a definition
+//! In that order an event comes once, so none is remembered. `Clusters` says what an observation costs. A label or a definition
 //! costs what comes to belong elsewhere by it: at most the screens of a cluster, or those that it names.
 //!
 //! The state of an org with 5,000 screens of 5,000 texts takes 2.2 MB, and 1.6 KB for each cluster, of which there are 1,000 at
