@@ -1,6 +1,5 @@
 //! What is learnt from screens: kinds of them, what leads to what, and what comes next; the same by a rebuild.
 
-mod documentation;
 mod steps;
 mod supplied;
 mod under_load;

@@ -11,6 +11,7 @@ mod compatibility;
 mod corrections;
 mod dead_letters;
 mod demo;
+mod documentation;
 mod harness;
 mod hostile_inputs;
 mod importing;

@@ -1,6 +1,5 @@
 //! Screens: from the event to the row, the same by a rebuild, and found again.
 
-mod documentation;
 mod embedding;
 mod once;
 mod pruning;

@@ -1,6 +1,5 @@
 //! What has to be known of which field: three tiers, merged when they are read, now and at any time.
 
-mod documentation;
 mod merge;
 
 use events::id::{OrgId, SHARED_ORG};
