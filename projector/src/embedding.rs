@@ -37,7 +37,7 @@ pub use alike::AlikeFrom;
 #[cfg(feature = "bert")]
 pub use bert::Bert;
 pub use cache::forget_refusals;
-pub use fill::{fill, round};
+pub use fill::{fill, texts_a_round};
 pub use hashing::Hashing;
 pub use http::{Http, HttpOptions};
 pub use models::{Model, forget_model, models};

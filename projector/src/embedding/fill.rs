@@ -31,7 +31,7 @@ pub async fn fill(
 ) -> Result<(), EmbedderError> {
     let once: BTreeMap<_, _> = renditions.iter().map(|rendition| (rendition.hash, rendition)).collect();
     let once: Vec<_> = once.into_values().collect();
-    for round in once.chunks(round(embedder)) {
+    for round in once.chunks(texts_a_round(embedder)) {
         let (mut missing, since) = (round.to_vec(), Instant::now());
         while !missing.is_empty() && since.elapsed() < WAIT_MAX {
             let mine = claim::take(conn, embedder.model(), &missing).await?;
@@ -49,7 +49,7 @@ pub async fn fill(
 }
 
 /// So many texts the embedder takes at once, in all its calls.
-pub fn round(embedder: &dyn Embedder) -> usize {
+pub fn texts_a_round(embedder: &dyn Embedder) -> usize {
     embedder.texts_max().max(1) * embedder.calls_max().max(1)
 }
 

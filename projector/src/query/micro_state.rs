@@ -61,10 +61,11 @@ pub async fn micro_state_nearest(
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
     let candidates = (OVERSAMPLING * limit).clamp(CANDIDATES.0, CANDIDATES.1);
-    // What is meant differs from call to call, so no plan is good for all of them.
+    // What is meant differs from call to call, so no plan is good for all of them. A sort that is discouraged, as below, is
+    // so dear by estimate that PostgreSQL would compile it.
     let begin = format!(
         "BEGIN READ ONLY; SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = {candidates};
-         SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan"
+         SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
     );
     let mut tx = conn.begin_with(AssertSqlSafe(begin).into_sql_str()).await?;
     let count = count(&mut tx, filter).await?;
@@ -109,7 +110,6 @@ async fn exact(
     filter: &MicroStateFilter,
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
-    sqlx::query!("SELECT set_config('enable_sort', 'on', true)").fetch_one(&mut *conn).await?;
     let rows = sqlx::query_file_scalar!(
         "src/query/micro_state/nearest_exact.sql",
         vector,

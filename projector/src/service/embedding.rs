@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Key, Projector, lock};
 use crate::{
     advance::StepError,
-    embedding::{EmbedderError, Rendition, fill, round},
+    embedding::{EmbedderError, Rendition, fill, texts_a_round},
 };
 
 /// How long to wait after a fault, longer each time.
@@ -58,7 +58,7 @@ impl Projector {
 
     /// Each gets as many texts embedded as the others, so that who lacks many does not hold up who lacks few.
     async fn embed_what_comes(&self, receiver: &mut mpsc::UnboundedReceiver<Lacking>) {
-        let (share, mut pause) = (round(&*self.embedder), PAUSE_MIN);
+        let (share, mut pause) = (texts_a_round(&*self.embedder), PAUSE_MIN);
         let mut waiting: Vec<Lacking> = Vec::new();
         while let Some(first) = receiver.recv().await {
             waiting.push(first);
