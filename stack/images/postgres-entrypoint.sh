@@ -18,8 +18,9 @@ make_cluster() {
     cat >>"$PGDATA/postgresql.conf" <<-END
 	listen_addresses = '*'
 	max_connections = 200
-	shared_buffers = 256MB
-	max_wal_size = 2GB
+	shared_buffers = 1GB
+	max_wal_size = 4GB
+	default_toast_compression = lz4
 	jit = off
 	END
     echo "CREATE DATABASE runledger;" | postgres --single postgres >/dev/null
