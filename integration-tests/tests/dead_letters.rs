@@ -300,8 +300,14 @@ async fn appends_and_refusals_are_announced_on_core_subjects() {
     };
 
     Sent::valid(org_id, "custom.a", Uuid::new_v4(), json!({})).publish(&stack).await;
-    let (_, first) = notice(&mut appended).await;
-    assert_eq!(first, json!({ "org_id": org_id, "first": 2, "last": 2 }));
+    // Commits that follow each other closely are announced as one.
+    let mut announced = notice(&mut appended).await.1;
+    while announced["last"] == json!(1) {
+        announced = notice(&mut appended).await.1;
+    }
+    let first = announced["first"].clone();
+    assert_eq!(announced, json!({ "org_id": org_id, "first": first, "last": 2 }));
+    assert!(first == json!(1) || first == json!(2), "{announced}");
 
     let unknown = Sent::valid(org_id, "run.exploded", Uuid::new_v4(), json!({}));
     let stream_seq = unknown.publish(&stack).await;

@@ -1,5 +1,6 @@
 //! From the stream to the read models: orgs, users, runs, poison events, faults, late comers.
 
+mod handed_over;
 mod together;
 
 use events::{

@@ -26,6 +26,7 @@ async fn ledger_keeping(stack: &Stack, keep: Duration) -> (CancellationToken, Jo
         nats: Nats::connect(stack.nats_url(), Arc::new(Outage::of("NATS"))).await.unwrap(),
         postgres: Arc::new(Outage::of("PostgreSQL")),
         keep: Some(chrono::Duration::from_std(keep).unwrap()),
+        recent: None,
     };
     let task = tokio::spawn({
         let shutdown = shutdown.clone();

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use events::{
-    Code, Event, Refusal,
+    Code, Event, RecordedEvent, Refusal,
     id::{EventId, OrgId, Seq, SubjectId},
 };
 use sqlx::PgConnection;
@@ -26,7 +26,7 @@ mod rows;
 use head::Head;
 pub use head::Heads;
 pub use rows::CursorMoves;
-pub(crate) use rows::Rows;
+pub(crate) use rows::{Row, Rows};
 
 /// The type of the event that an org begins with.
 const ORG_REGISTERED: &str = "org.registered";
@@ -62,17 +62,30 @@ pub enum AppendError {
 }
 
 /// What became of a batch, once its transaction is committed.
-pub struct Appended {
+pub struct Appended<'e> {
     /// Of each event, in their order.
     pub outcomes: Vec<Outcome>,
     heads: BTreeMap<OrgId, Head>,
+    rows: Rows<'e>,
 }
 
-impl Appended {
+impl Appended<'_> {
     /// The transaction is committed: remembers the heads as they were left, and gives the outcomes.
     pub fn committed(self, heads: &mut Heads) -> Vec<Outcome> {
         heads.remember(self.heads);
         self.outcomes
+    }
+
+    /// The events as they stand in the ledger now, by org, in the order of their seq. They share no memory with what they
+    /// were read from.
+    pub fn recorded(&self) -> BTreeMap<OrgId, Vec<RecordedEvent>> {
+        let mut recorded: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for &Row { event, seq, recorded_at, leaf_hash } in &self.rows.0 {
+            let data = event.data.to_string().into();
+            let event = RecordedEvent { seq, recorded_at, leaf_hash, event: Event { data, ..event.clone() } };
+            recorded.entry(event.event.org_id).or_default().push(event);
+        }
+        recorded
     }
 }
 
@@ -124,13 +137,13 @@ pub async fn append(
 ///
 /// # Errors
 /// As [`append`].
-pub async fn append_read(
+pub async fn append_read<'e>(
     conn: &mut PgConnection,
-    events: &[&Event],
+    events: &[&'e Event],
     now: DateTime<Utc>,
     ids: Ids,
     moves: &CursorMoves,
-) -> Result<Appended, AppendError> {
+) -> Result<Appended<'e>, AppendError> {
     let of_org = by_org(events);
     let mut heads = head::lock(conn, &registered(events, &of_org), now).await?;
     let mut batch = Batch::of(events, now);
@@ -149,13 +162,13 @@ pub async fn append_read(
 ///
 /// # Errors
 /// As [`append_read`]: [`AppendError::NotNew`], as ids are taken for new, and [`AppendError::HeadMoved`].
-pub async fn append_behind(
+pub async fn append_behind<'e>(
     heads: &Heads,
     conn: &mut PgConnection,
-    events: &[&Event],
+    events: &[&'e Event],
     now: DateTime<Utc>,
     moves: &CursorMoves,
-) -> Result<Option<Appended>, AppendError> {
+) -> Result<Option<Appended<'e>>, AppendError> {
     let mut batch = Batch::of(events, now);
     for (org_id, indices) in by_org(events) {
         let Some(head) = heads.get(org_id).filter(|head| !head.has_archive) else { return Ok(None) };
@@ -200,7 +213,12 @@ impl<'a, 'e> Batch<'a, 'e> {
         self.heads.extend(writer.into_head());
     }
 
-    async fn write(mut self, conn: &mut PgConnection, ids: Ids, moves: &CursorMoves) -> Result<Appended, AppendError> {
+    async fn write(
+        mut self,
+        conn: &mut PgConnection,
+        ids: Ids,
+        moves: &CursorMoves,
+    ) -> Result<Appended<'e>, AppendError> {
         let written = self.rows.write(conn, &mut self.heads, ids == Ids::LookedUp, moves).await;
         written.map_err(|error| match error.as_database_error().and_then(|error| error.code()).as_deref() {
             Some(UNIQUE_VIOLATION) if ids == Ids::TakenForNew => AppendError::NotNew,
@@ -208,7 +226,8 @@ impl<'a, 'e> Batch<'a, 'e> {
             Some(rows::CURSOR_MOVED) => AppendError::Overtaken,
             _ => error.into(),
         })?;
-        Ok(Appended { outcomes: self.outcomes.into_iter().flatten().collect(), heads: self.heads })
+        let outcomes = self.outcomes.into_iter().flatten().collect();
+        Ok(Appended { outcomes, heads: self.heads, rows: self.rows })
     }
 }
 
@@ -296,7 +315,7 @@ impl<'e> OrgWriter<'e> {
                 head.recorded_at = head.recorded_at.max(now);
                 let leaf_hash = merkle::leaf_hash(event, seq, head.recorded_at);
                 frontier.push(leaf_hash);
-                rows.push(event, seq, head.recorded_at, leaf_hash);
+                rows.0.push(Row { event, seq, recorded_at: head.recorded_at, leaf_hash });
                 self.taken.insert(event.event_id, (seq, event));
                 Outcome::Appended(seq)
             }

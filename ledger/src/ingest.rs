@@ -23,6 +23,7 @@ pub use announce::APPENDED_CHANNEL;
 use crate::{
     connection::{Backoff, Database, Outage, within},
     nats::Nats,
+    recent::Recent,
     shared_org,
     stream::{EventStream, StreamError},
 };
@@ -46,6 +47,8 @@ pub struct Ingest {
     pub postgres: Arc<Outage>,
     /// How long messages stay in the stream after they were appended; `None` keeps them for ever.
     pub keep: Option<chrono::Duration>,
+    /// What a projector in the same process is told at once, and handed over; `None` where there is none.
+    pub recent: Option<Arc<Recent>>,
 }
 
 /// Why the service could not go on for a moment. It tries again by itself.
@@ -73,7 +76,7 @@ impl Ingest {
         }
         let shared_org =
             tokio::spawn(shared_org::publish_when_possible(self.database.clone(), self.nats.clone(), shutdown.clone()));
-        let announcer = Announcer::start(self.nats.clone(), self.database.clone());
+        let announcer = Announcer::start(self.nats.clone(), self.database.clone(), self.recent.clone());
         let org_registered = Arc::new(Notify::new());
         let feed = Feed::start();
         let second_chances = tokio::spawn(second_chance::run(
@@ -90,6 +93,7 @@ impl Ingest {
             database: self.database.clone(),
             postgres: self.postgres.clone(),
             org_registered: org_registered.clone(),
+            recent: self.recent.clone(),
             keep: self.keep,
             feed: feed.clone(),
             wanted: wanted.clone(),

@@ -7,6 +7,7 @@
 //! | [`append`] | the one writer of events and heads |
 //! | [`dead_letter`] | what could not be appended, and its second chance |
 //! | [`read`], [`verify`] | the reading side, which projectors and commands use |
+//! | [`recent`] | what was appended last, handed over to a projector of the same process |
 //! | [`archive`] | old events as Parquet files, which stay readable and proved |
 //! | [`correction`] | what imports brought and what was taken back |
 //! | [`replay`], [`restore`] | events out of the ledger, checked, and back into an empty one |
@@ -27,6 +28,7 @@ pub mod merkle;
 pub mod migrate;
 pub mod nats;
 pub mod read;
+pub mod recent;
 pub mod replay;
 pub mod restore;
 pub mod shared_org;

@@ -16,7 +16,7 @@ use std::{collections::HashSet, pin::pin};
 use async_stream::try_stream;
 use chrono::{DateTime, Utc};
 use events::{
-    Event, RecordedEvent,
+    Event, RecordedEvent, catalogue,
     id::{EventId, OrgId, Seq, SubjectId},
 };
 use futures::{Stream, StreamExt, stream::BoxStream};
@@ -141,16 +141,25 @@ macro_rules! select {
 }
 
 /// What a page still has room for, and which families it is of.
-struct Room<'f> {
+pub(crate) struct Room<'f> {
     limit: Limit,
     families: &'f [&'f str],
     bytes: usize,
 }
 
-impl Room<'_> {
+impl<'f> Room<'f> {
+    pub(crate) fn new(limit: Limit, families: &'f [&'f str]) -> Self {
+        Self { limit, families, bytes: 0 }
+    }
+
+    /// Whether the event is of a family asked for.
+    pub(crate) fn is_for(&self, recorded: &RecordedEvent) -> bool {
+        is_of(recorded, self.families)
+    }
+
     /// Adds an event to the page if it is of a family asked for; whether the page is full then.
-    fn add(&mut self, page: &mut Page, recorded: RecordedEvent) -> bool {
-        if !is_of(&recorded, self.families) {
+    pub(crate) fn add(&mut self, page: &mut Page, recorded: RecordedEvent) -> bool {
+        if !self.is_for(&recorded) {
             return false;
         }
         self.bytes += recorded.event.data.len();
@@ -161,8 +170,7 @@ impl Room<'_> {
 }
 
 fn is_of(recorded: &RecordedEvent, families: &[&str]) -> bool {
-    let family = recorded.event.event_type.split('.').next().unwrap_or_default();
-    families.is_empty() || families.contains(&family)
+    families.is_empty() || families.contains(&catalogue::family(&recorded.event.event_type))
 }
 
 /// The events of an org behind `after`, of the given families only (all when there are none): `run` for
@@ -185,7 +193,7 @@ pub async fn events_after(
         _ => head(conn, org_id).await?.unwrap_or(after),
     };
     let mut archived = Seq::ZERO;
-    let mut room = Room { limit, families, bytes: 0 };
+    let mut room = Room::new(limit, families);
     while page.through < head {
         if page.through < archived {
             let mut events = pin!(archive::events_between(conn, org_id, page.through.next(), archived.min(head)));

@@ -13,7 +13,7 @@ use events::{
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::{
-    append::Rows,
+    append::{Row, Rows},
     connection,
     ingest::APPENDED_CHANNEL,
     merkle::{self, Frontier, Hash},
@@ -255,10 +255,11 @@ impl<'c> OrgRestore<'c> {
     }
 
     async fn insert(&mut self) -> Result<(), RestoreError> {
-        let mut rows = Rows::default();
-        for (replayed, leaf_hash) in &self.waiting {
-            rows.push(&replayed.event, replayed.seq, replayed.recorded_at, *leaf_hash);
-        }
+        let rows = self.waiting.iter().map(|(replayed, leaf_hash)| {
+            let Replayed { event, seq, recorded_at, .. } = replayed;
+            Row { event, seq: *seq, recorded_at: *recorded_at, leaf_hash: *leaf_hash }
+        });
+        let rows = Rows(rows.collect());
         rows.insert(&mut self.transaction).await.map_err(|error| match connection::refuses_data(&error) {
             true => Fault::Database(error.to_string()).into(),
             false => RestoreError::Database(error),

@@ -24,6 +24,7 @@ use futures::future::BoxFuture;
 use ledger::{
     connection,
     read::{self, Limit, ReadError},
+    recent::Recent,
 };
 use metrics::{counter, histogram};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqlSafeStr, SqlStr, query};
@@ -160,13 +161,14 @@ impl StepError {
 /// A projection at work, whichever it is.
 pub trait Advance: Send + Sync {
     /// Makes a step for these orgs, which come in the order in which they have waited, each up to `limit` if there is
-    /// one. Says how it ended for each of them.
+    /// one. Events that are `recent` are not read. Says how it ended for each of them.
     fn advance<'a>(
         &'a self,
         conn: &'a mut PgConnection,
         orgs: &'a [OrgId],
         limit: Option<Seq>,
         lookups: &'a Lookups,
+        recent: Option<&'a Recent>,
     ) -> BoxFuture<'a, Result<Vec<Stepped>, StepError>>;
 
     /// The checkpoint of an org went past events that do not concern the projection.
@@ -215,8 +217,9 @@ impl<P: Projection> Advance for Folder<P> {
         orgs: &'a [OrgId],
         limit: Option<Seq>,
         lookups: &'a Lookups,
+        recent: Option<&'a Recent>,
     ) -> BoxFuture<'a, Result<Vec<Stepped>, StepError>> {
-        Box::pin(self.step(conn, orgs, limit, lookups))
+        Box::pin(self.step(conn, orgs, limit, lookups, recent))
     }
 
     fn passed(&self, org_id: OrgId, from: Seq, to: Seq) {
@@ -240,6 +243,7 @@ impl<P: Projection> Folder<P> {
         orgs: &[OrgId],
         limit: Option<Seq>,
         lookups: &Lookups,
+        recent: Option<&Recent>,
     ) -> Result<Vec<Stepped>, StepError> {
         let started = Instant::now();
         for &org_id in orgs {
@@ -249,7 +253,7 @@ impl<P: Projection> Folder<P> {
             }
         }
         let mut tx = conn.begin_with(begin(P::NAME)).await?;
-        let done = match self.fold_next(&mut tx, orgs, limit, lookups).await {
+        let done = match self.fold_next(&mut tx, orgs, limit, lookups, recent).await {
             Ok(done) if !done.folded.is_empty() => tx.commit().await.map(|()| done)?,
             nothing => {
                 // Not left to the drop: whoever comes next must find the checkpoints unlocked.
@@ -277,13 +281,14 @@ impl<P: Projection> Folder<P> {
         orgs: &[OrgId],
         limit: Option<Seq>,
         lookups: &Lookups,
+        recent: Option<&Recent>,
     ) -> Result<Done<P>, StepError> {
         let left_at: Vec<_> = orgs.iter().map(|&org_id| (org_id, self.cache.checkpoint(org_id))).collect();
-        let claimed = checkpoint::claim(tx, Self::VERSION, self.target, &left_at).await?;
+        let mut claimed = checkpoint::claim(tx, Self::VERSION, self.target, &left_at).await?;
         let (mut turns, mut others) = (Vec::new(), Vec::new());
         let mut room = Limit { events_max: BATCH_EVENTS_MAX, bytes_max: BATCH_BYTES_MAX };
         for &org_id in orgs {
-            let Some(&claim) = claimed.get(&org_id) else {
+            let Some(claim) = claimed.remove(&org_id) else {
                 // Other tables may serve by now, in which the org has no checkpoint yet.
                 lock(&self.known).remove(&org_id);
                 others.push(Stepped::still(org_id, Step::TakenByAnother));
@@ -297,7 +302,7 @@ impl<P: Projection> Folder<P> {
                 self.settle(tx, claim.generation).await?;
             }
             self.cache.begin(org_id, claim.generation, claim.seq);
-            let turn = self.read(tx, org_id, claim, limit, room).await?;
+            let turn = self.read(tx, org_id, claim, limit, room, recent).await?;
             room.events_max -= turn.page.events.len() as i64;
             room.bytes_max = room.bytes_max.saturating_sub(turn.page.bytes());
             turns.push(turn);
@@ -331,13 +336,18 @@ impl<P: Projection> Folder<P> {
         &self,
         tx: &mut PgConnection,
         org_id: OrgId,
-        Claim { seq: after, generation }: Claim,
+        Claim { seq: after, generation, ref incarnation }: Claim,
         limit: Option<Seq>,
         room: Limit,
+        recent: Option<&Recent>,
     ) -> Result<Turn, StepError> {
         let trial = self.trials.of(org_id);
         let room = Limit { events_max: trial.events_max.min(room.events_max), ..room };
-        let mut page = read::events_after(tx, org_id, after, P::FAMILIES, room).await?;
+        let at_hand = recent.and_then(|recent| recent.events_after(incarnation, org_id, after, P::FAMILIES, room));
+        let mut page = match at_hand {
+            Some(page) => page,
+            None => read::events_after(tx, org_id, after, P::FAMILIES, room).await?,
+        };
         let mut whole = (page.events.len() as i64) < room.events_max && page.bytes() < room.bytes_max;
         if let Some(limit) = limit
             && page.through > limit

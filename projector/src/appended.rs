@@ -1,16 +1,22 @@
 //! What the ledger says it has appended: see [`ledger::ingest::APPENDED_CHANNEL`].
 
 use events::id::OrgId;
+use ledger::recent::Families;
 
 /// A commit of the ledger, or several of an org.
 pub struct Appended {
     /// The org.
     pub org_id: OrgId,
     /// The families of the events; none where they are not known.
-    families: Option<Vec<String>>,
+    families: Families,
 }
 
 impl Appended {
+    /// Events of these families.
+    pub fn of(org_id: OrgId, families: Families) -> Self {
+        Self { org_id, families }
+    }
+
     /// Reads one of the notices that a notification holds.
     pub fn read(notice: &str) -> Option<Self> {
         let (org_id, families) = match notice.split_once(':') {

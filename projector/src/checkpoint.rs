@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use events::id::{OrgId, Seq};
+use ledger::recent::Incarnation;
 use sqlx::{PgConnection, query, query_file, query_scalar};
 
 use crate::{generation::Target, projection::Projection, write::column};
@@ -25,12 +26,14 @@ impl Version {
 }
 
 /// A checkpoint that is ours until the transaction ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     /// Where it stands.
     pub seq: Seq,
     /// Whose it is.
     pub generation: i32,
+    /// Where that is so.
+    pub incarnation: Incarnation,
 }
 
 /// Locks the checkpoints of these orgs, each with where this process left it, and turns the search path to their
@@ -53,7 +56,8 @@ pub async fn claim(
         target.generation()
     );
     let rows = rows.fetch_all(conn).await?.into_iter();
-    Ok(rows.map(|row| (row.org_id, Claim { seq: row.seq, generation: row.generation })).collect())
+    let claim = |seq, generation, incarnation| Claim { seq, generation, incarnation };
+    Ok(rows.map(|row| (row.org_id, claim(row.seq, row.generation, row.incarnation))).collect())
 }
 
 /// Makes the checkpoint if there is none, ready to be claimed by anybody.
@@ -179,9 +183,14 @@ pub struct Behind {
 }
 
 impl Behind {
+    /// Where it stands: before the first event where it has not begun.
+    pub fn at(&self) -> Seq {
+        self.seq.unwrap_or(Seq::ZERO)
+    }
+
     /// How many events of the org wait.
     pub fn events(&self) -> i64 {
-        self.head.get() - self.seq.unwrap_or(Seq::ZERO).get()
+        self.head.get() - self.at().get()
     }
 }
 

@@ -9,15 +9,16 @@ mod rebuilding;
 mod working;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use events::id::OrgId;
+use events::id::{OrgId, Seq};
 use ledger::{
     connection::{Backoff, Database, Outage, within},
     ingest::APPENDED_CHANNEL,
+    recent::{INCARNATION, Incarnation, Recent},
 };
 use metrics::gauge;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgListener, query};
@@ -31,7 +32,7 @@ use self::embedding::Unembedded;
 use crate::{
     advance::Advance,
     appended::Appended,
-    checkpoint,
+    checkpoint::{self, Behind},
     embedding::{Embedder, Hashing},
     generation::{self, Generations, Target},
     passing::{Passed, Stretches},
@@ -44,6 +45,10 @@ use crate::{
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often projections are moved past events that do not concern them: often enough for whoever waits for all of them.
 const PASS_INTERVAL: Duration = Duration::from_millis(500);
+/// What is so many events behind waits to be moved past those that do not concern it …
+const AWAITED_MIN: i64 = 2_000;
+/// … unless what would move it stands still for so long.
+const STILL_MAX: Duration = Duration::from_secs(30);
 /// How long a step may take; a slow disk is no dead server.
 const STEP_MAX: Duration = Duration::from_secs(120);
 /// Steps that are made at the same time.
@@ -58,6 +63,7 @@ pub struct Projector {
     embedder: Arc<dyn Embedder>,
     unembedded: Unembedded,
     rebuilds: bool,
+    recent: Option<Arc<Recent>>,
     queue: Queue<Key>,
     /// What makes steps by itself until it has caught up: it has more than one step to make, or is in trouble.
     alone: Mutex<HashSet<Key>>,
@@ -65,6 +71,8 @@ pub struct Projector {
     read: Mutex<Stretches>,
     /// What is behind, maybe only by events that do not concern it.
     behind: Mutex<HashSet<Key>>,
+    /// How far what reads every family is in the orgs that it is behind with, and since when it stands there.
+    reader_at: Mutex<HashMap<OrgId, (Seq, Instant)>>,
     lookups: RwLock<Arc<Lookups>>,
     /// What does not work at the moment, so that it is logged once.
     failing: Mutex<HashSet<Key>>,
@@ -109,10 +117,12 @@ impl Projector {
             embedder,
             unembedded: Unembedded::default(),
             rebuilds: true,
+            recent: None,
             queue: Queue::new(),
             alone: Mutex::default(),
             read: Mutex::default(),
             behind: Mutex::default(),
+            reader_at: Mutex::default(),
             lookups: RwLock::default(),
             failing: Mutex::default(),
             gone_on: Mutex::default(),
@@ -134,6 +144,12 @@ impl Projector {
         Self { projections, embedder, ..self }
     }
 
+    /// Is woken by a ledger in the same process, and takes over what that one has at hand.
+    #[must_use]
+    pub fn follows(self, recent: Arc<Recent>) -> Self {
+        Self { recent: Some(recent), ..self }
+    }
+
     /// Runs until `shutdown`; finishes the steps at hand then. Faults of PostgreSQL are waited out.
     ///
     /// # Errors
@@ -146,6 +162,7 @@ impl Projector {
         service.look_until_it_works(&shutdown).await;
         tasks.spawn(service.clone().keep_looking(shutdown.clone()));
         tasks.spawn(service.clone().keep_listening(shutdown.clone()));
+        tasks.spawn(service.clone().keep_following(shutdown.clone()));
         tasks.spawn(service.clone().keep_passing(shutdown.clone()));
         tasks.spawn(service.clone().keep_rebuilding(shutdown.clone()));
         tasks.spawn(service.clone().keep_embedding(shutdown.clone()));
@@ -172,7 +189,7 @@ impl Projector {
     }
 
     /// Queues whatever is behind. What reads some families only is behind whenever there are others, and waits until
-    /// it could have been moved past them.
+    /// it could have been moved past them: to look for its own would take each of them as long as reading them all.
     async fn look(&self) -> Result<(), sqlx::Error> {
         let mut conn = self.pool.acquire().await?;
         let lookups = Arc::new(Lookups::load(&mut conn).await?);
@@ -184,19 +201,39 @@ impl Projector {
         let behind = checkpoint::behind(&mut conn, &kept).await?;
         for (place, (projection, generation)) in kept.iter().enumerate().filter(|(_, (_, number))| *number > 0) {
             let of_this = behind.iter().filter(|behind| behind.projection == place);
-            let lag: i64 = of_this.map(checkpoint::Behind::events).sum();
+            let lag: i64 = of_this.map(Behind::events).sum();
             gauge!("runledger_projection_lag_events", "projection" => *projection).set(lag as f64);
             gauge!("runledger_projection_generation", "projection" => *projection).set(f64::from(*generation));
         }
-        let behind = behind.iter().filter(|behind| kept[behind.projection].1 > 0);
-        let keys: Vec<Key> = behind.map(|behind| (behind.projection, behind.org_id)).collect();
-        self.end_pauses(&mut conn, &keys.iter().copied().collect()).await?;
+        let behind: Vec<_> = behind.into_iter().filter(|behind| kept[behind.projection].1 > 0).collect();
+        self.end_pauses(&mut conn, &behind.iter().map(key).collect()).await?;
         let (due, passable): (Vec<_>, Vec<_>) =
-            keys.into_iter().partition(|key| self.projections[key.0].0.families.is_empty());
-        lock(&self.behind).extend(passable);
-        self.push(due);
+            behind.into_iter().partition(|behind| self.projections[behind.projection].0.families.is_empty());
+        let reader_at = self.follow_reader(&due);
+        let is_awaited = |behind: &Behind| {
+            behind.events() > AWAITED_MIN
+                && !lock(&self.alone).contains(&key(behind))
+                && reader_at
+                    .get(&behind.org_id)
+                    .is_some_and(|(at, since)| *at <= behind.at() && since.elapsed() < STILL_MAX)
+        };
+        let not_awaited: Vec<_> = passable.iter().filter(|behind| !is_awaited(behind)).map(key).collect();
+        lock(&self.behind).extend(not_awaited);
+        self.push(due.iter().map(key).collect());
         self.postgres.ended();
         Ok(())
+    }
+
+    /// Notes how far what reads every family is, which is `behind` in these orgs: where it moves it will come by the others,
+    /// and move them past what does not concern them.
+    fn follow_reader(&self, behind: &[Behind]) -> HashMap<OrgId, (Seq, Instant)> {
+        let mut reader_at = lock(&self.reader_at);
+        let now = |behind: &Behind| {
+            let before = reader_at.get(&behind.org_id).filter(|(at, _)| *at == behind.at());
+            (behind.org_id, before.copied().unwrap_or((behind.at(), Instant::now())))
+        };
+        *reader_at = behind.iter().map(now).collect();
+        reader_at.clone()
     }
 
     /// The generations that there are; at the very first start, those that the migrations have made.
@@ -225,15 +262,32 @@ impl Projector {
     async fn listen(&self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(APPENDED_CHANNEL).await?;
+        let incarnation: Incarnation = sqlx::query_scalar(INCARNATION).fetch_one(&mut listener).await?;
         while let Some(notification) = listener.try_recv().await? {
+            let is_heard = |recent: &Arc<Recent>| recent.is_announced_by(notification.process_id(), &incarnation);
+            if self.recent.as_ref().is_some_and(is_heard) {
+                continue;
+            }
             let orgs: Vec<Appended> = notification.payload().split(',').filter_map(Appended::read).collect();
             // Too many to be named.
             if orgs.is_empty() {
                 self.look().await?;
             }
+            if let Some(recent) = &self.recent {
+                orgs.iter().for_each(|appended| recent.forget(appended.org_id));
+            }
             self.wake(&orgs);
         }
         Ok(())
+    }
+
+    /// Queues what the ledger of this process has appended.
+    async fn keep_following(self: Arc<Self>, shutdown: CancellationToken) {
+        let Some(recent) = &self.recent else { return };
+        while let Some(commits) = shutdown.run_until_cancelled(recent.appended()).await {
+            let appended = commits.into_iter().map(|(org_id, commit)| Appended::of(org_id, commit.families));
+            self.wake(&appended.collect::<Vec<_>>());
+        }
     }
 
     fn wake(&self, orgs: &[Appended]) {
@@ -282,6 +336,10 @@ fn started<'p>(
     embedder: &Arc<dyn Embedder>,
 ) -> Vec<(Registration, Arc<dyn Advance>)> {
     projections.map(|it| (*it, (it.start)(Target::Kept, embedder.clone()))).collect()
+}
+
+fn key(behind: &Behind) -> Key {
+    (behind.projection, behind.org_id)
 }
 
 /// Waits for all tasks; the first that dies shuts the others down.

@@ -17,6 +17,7 @@ use ledger::{
     ingest::Ingest,
     migrate::{self, MigrationError},
     nats::{self, Nats},
+    recent::Recent,
     stream::{EventStream, StreamError},
 };
 use projector::{Projector, query};
@@ -143,13 +144,15 @@ impl Stack {
     pub fn start_services(&mut self) -> Result<(), StackError> {
         let postgres = Arc::new(Outage::of("PostgreSQL"));
         let database = Database::new(&self.database_url, Role::Ledger)?;
+        let recent = Arc::new(Recent::default());
         let projector = Projector::new(Database::new(&self.database_url, Role::Projector)?, postgres.clone())?;
+        let projector = projector.follows(recent.clone());
         let (nats_url, shutdown) = (self.nats_url.clone(), self.shutdown.clone());
         self.services.push(tokio::spawn(async move {
             let run = async {
                 // Of its own: what is in the stream may be the death of a connection.
                 let nats = Nats::connect(&nats_url, Arc::new(Outage::of("NATS"))).await?;
-                Ingest { database, nats, postgres, keep: None }.run(shutdown).await
+                Ingest { database, nats, postgres, keep: None, recent: Some(recent) }.run(shutdown).await
             };
             if let Err(error) = run.await {
                 tracing::error!(%error, "the ledger of the stack ended");

@@ -18,25 +18,17 @@ pub const HEAD_MOVED: &str = "RL001";
 /// And to move a cursor that is not where it was left.
 pub const CURSOR_MOVED: &str = "RL002";
 
-/// Rows of `ledger.event`, by column.
-#[derive(Default)]
-pub struct Rows<'e> {
-    org_ids: Vec<OrgId>,
-    event_ids: Vec<EventId>,
-    subject_ids: Vec<SubjectId>,
-    seqs: Vec<Seq>,
-    occurred_ats: Vec<DateTime<Utc>>,
-    recorded_ats: Vec<DateTime<Utc>>,
-    schema_versions: Vec<i16>,
-    leaf_hashes: Vec<Hash>,
-    event_types: Vec<&'e str>,
-    sources: Vec<&'e str>,
-    correlation_ids: Vec<Option<&'e str>>,
-    causation_ids: Vec<Option<&'e str>>,
-    traceparents: Vec<Option<&'e str>>,
-    extensions: Vec<Option<&'e str>>,
-    data: Vec<&'e str>,
+/// A row of `ledger.event`.
+pub struct Row<'e> {
+    pub event: &'e Event,
+    pub seq: Seq,
+    pub recorded_at: DateTime<Utc>,
+    pub leaf_hash: Hash,
 }
+
+/// Rows of `ledger.event`, org by org.
+#[derive(Default)]
+pub struct Rows<'e>(pub Vec<Row<'e>>);
 
 /// Cursors of the stream that move behind what is written; none when it came another way.
 #[derive(Clone, Debug, Default)]
@@ -56,24 +48,6 @@ pub struct CursorMoves {
 }
 
 impl<'e> Rows<'e> {
-    pub fn push(&mut self, event: &'e Event, seq: Seq, recorded_at: DateTime<Utc>, leaf_hash: Hash) {
-        self.org_ids.push(event.org_id);
-        self.event_ids.push(event.event_id);
-        self.subject_ids.push(event.subject_id);
-        self.seqs.push(seq);
-        self.occurred_ats.push(event.occurred_at);
-        self.recorded_ats.push(recorded_at);
-        self.schema_versions.push(event.schema_version);
-        self.leaf_hashes.push(leaf_hash);
-        self.event_types.push(&event.event_type);
-        self.sources.push(&event.source);
-        self.correlation_ids.push(event.correlation_id.as_deref());
-        self.causation_ids.push(event.causation_id.as_deref());
-        self.traceparents.push(event.traceparent.as_deref());
-        self.extensions.push(event.extensions.as_deref());
-        self.data.push(&event.data);
-    }
-
     /// Writes the rows and nothing else.
     pub async fn insert(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         self.write(conn, &mut BTreeMap::new(), true, &CursorMoves::default()).await
@@ -91,7 +65,6 @@ impl<'e> Rows<'e> {
         looked_up: bool,
         moves: &CursorMoves,
     ) -> Result<(), sqlx::Error> {
-        let leaf_hashes: Vec<&[u8]> = self.leaf_hashes.iter().map(Hash::as_slice).collect();
         let heads_of = HeadColumns::of(heads, looked_up);
         let written = sqlx::query_file!(
             "src/append/write.sql",
@@ -108,27 +81,31 @@ impl<'e> Rows<'e> {
             &moves.before,
             &moves.stream_seqs,
             &moves.message_ats,
-            &self.org_ids as &[OrgId],
-            &self.event_ids as &[EventId],
-            &self.subject_ids as &[SubjectId],
-            &self.seqs as &[Seq],
-            &self.occurred_ats,
-            &self.recorded_ats,
-            &self.schema_versions,
-            &leaf_hashes as &[&[u8]],
-            &self.event_types as &[&str],
-            &self.sources as &[&str],
-            &self.correlation_ids as &[Option<&str>],
-            &self.causation_ids as &[Option<&str>],
-            &self.traceparents as &[Option<&str>],
-            &self.extensions as &[Option<&str>],
-            &self.data as &[&str]
+            &self.column(|row| row.event.org_id) as &[OrgId],
+            &self.column(|row| row.event.event_id) as &[EventId],
+            &self.column(|row| row.event.subject_id) as &[SubjectId],
+            &self.column(|row| row.seq) as &[Seq],
+            &self.column(|row| row.event.occurred_at),
+            &self.column(|row| row.recorded_at),
+            &self.column(|row| row.event.schema_version),
+            &self.column(|row| row.leaf_hash.as_slice()) as &[&[u8]],
+            &self.column(|row| row.event.event_type.as_str()) as &[&str],
+            &self.column(|row| row.event.source.as_str()) as &[&str],
+            &self.column(|row| row.event.correlation_id.as_deref()) as &[Option<&str>],
+            &self.column(|row| row.event.causation_id.as_deref()) as &[Option<&str>],
+            &self.column(|row| row.event.traceparent.as_deref()) as &[Option<&str>],
+            &self.column(|row| row.event.extensions.as_deref()) as &[Option<&str>],
+            &self.column(|row| &*row.event.data) as &[&str]
         );
         let written = written.fetch_one(conn).await?;
         for (org_id, version) in written.org_ids.iter().zip(written.versions) {
             heads.entry(*org_id).and_modify(|head| head.version = version);
         }
         Ok(())
+    }
+
+    fn column<'r, T>(&'r self, of: impl Fn(&'r Row<'e>) -> T) -> Vec<T> {
+        self.0.iter().map(of).collect()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     append::AppendError,
     connection::{Backoff, Database, Outage, is_outage, within},
     nats::Nats,
+    recent::Recent,
     stream::EventStream,
 };
 
@@ -52,6 +53,7 @@ pub(super) struct Lane {
     pub(super) postgres: Arc<Outage>,
     /// Told when an org was registered.
     pub(super) org_registered: Arc<Notify>,
+    pub(super) recent: Option<Arc<Recent>>,
     pub(super) keep: Option<chrono::Duration>,
     pub(super) feed: Feed,
     pub(super) wanted: Wanted,
@@ -137,10 +139,12 @@ impl Lane {
         let mut conn = self.database.connect().await.inspect_err(|error| self.postgres.began(error))?;
         self.postgres.ended();
         // To plan the statements of a small batch takes longer than to run them. A plan that is kept must not read
-        // from end to end what was small when it was made.
-        sqlx::raw_sql("SET plan_cache_mode = auto; SET enable_seqscan = off").execute(&mut conn).await?;
+        // from end to end what was small when it was made. What counts as read must be on the disk, whatever the server
+        // does by default.
+        let settings = "SET plan_cache_mode = auto; SET enable_seqscan = off; SET synchronous_commit = on";
+        sqlx::raw_sql(settings).execute(&mut conn).await?;
         let stream = EventStream::ensure(&self.nats.client()).await?;
-        let writer = Writer::new(conn, stream, self.announcer.clone(), self.org_registered.clone());
+        let writer = Writer::new(conn, stream, self).await?;
         Ok(Held { writer, reader: Reader::default(), after_trouble })
     }
 

@@ -13,6 +13,7 @@ use crate::{
     append::AppendError,
     connection::Database,
     dead_letter::{self, Retried},
+    recent::Commit,
 };
 
 /// How often it looks without being told.
@@ -81,7 +82,7 @@ impl Round {
                 if let Some(Retried::Appended { org_id, seq }) = dead_letter::retry(conn, dead_letter_id).await? {
                     counter!("runledger_appended_events_total").increment(1);
                     tracing::info!(dead_letter_id, %org_id, %seq, "appended a dead letter whose reason has gone");
-                    self.announcer.appended(org_id, seq, seq, None).await;
+                    self.announcer.appended(org_id, Commit { first: seq, last: seq, families: None });
                 }
             }
         }

@@ -19,11 +19,13 @@ use super::{
     announce::{self, Announcer},
     cursor::Cursor,
     feed::Fed,
+    lane::Lane,
 };
 use crate::{
     append::{self, AppendError, Appended, CursorMoves, Heads, Ids, Outcome},
     connection::{refuses_data, within},
     dead_letter,
+    recent::{Commit, INCARNATION, Incarnation, Recent},
     stream::{Delivery, EventStream, STREAM},
 };
 
@@ -43,17 +45,26 @@ pub(super) struct Writer {
     ids: Ids,
     announcer: Announcer,
     org_registered: Arc<Notify>,
+    /// For a projector in this process.
+    recent: Option<Arc<Recent>>,
+    /// What the connection is to.
+    incarnation: Incarnation,
 }
 
 impl Writer {
-    pub(super) fn new(
-        conn: PgConnection,
-        stream: EventStream,
-        announcer: Announcer,
-        org_registered: Arc<Notify>,
-    ) -> Self {
-        let (cursors, heads) = (BTreeMap::new(), Heads::default());
-        Self { conn, stream, cursors, heads, ids: Ids::TakenForNew, announcer, org_registered }
+    pub(super) async fn new(mut conn: PgConnection, stream: EventStream, lane: &Lane) -> Result<Self, sqlx::Error> {
+        let incarnation = sqlx::query_scalar(INCARNATION).fetch_one(&mut conn).await?;
+        Ok(Self {
+            conn,
+            stream,
+            cursors: BTreeMap::new(),
+            heads: Heads::default(),
+            ids: Ids::TakenForNew,
+            announcer: lane.announcer.clone(),
+            org_registered: lane.org_registered.clone(),
+            recent: lane.recent.clone(),
+            incarnation,
+        })
     }
 
     /// Commits deliveries, those of each partition in their order. A part that the database refuses for its data
@@ -104,6 +115,9 @@ impl Writer {
             Some(appended) => appended,
             None => self.append_and_refuse(batch, verdicts, &admitted, &moves).await?,
         };
+        if let Some(recent) = &self.recent {
+            appended.recorded().into_iter().for_each(|(org_id, events)| recent.add(&self.incarnation, org_id, events));
+        }
         let outcomes = appended.committed(&mut self.heads);
         for Fed { partition, delivery, .. } in batch {
             self.cursors.entry(*partition).and_modify(|cursor| cursor.moved_behind(delivery));
@@ -133,27 +147,28 @@ impl Writer {
     }
 
     /// Most batches: new events of known orgs, nothing refused. None if this is no such batch.
-    async fn append_at_once(
+    async fn append_at_once<'e>(
         &mut self,
         batch: &[Fed],
-        admitted: &[&Event],
+        admitted: &[&'e Event],
         moves: &CursorMoves,
-    ) -> Result<Option<Appended>, AppendError> {
+    ) -> Result<Option<Appended<'e>>, AppendError> {
         if admitted.len() < batch.len() || self.ids == Ids::LookedUp {
             return Ok(None);
         }
         append::append_behind(&self.heads, &mut self.conn, admitted, crate::now(), moves).await
     }
 
-    async fn append_and_refuse(
+    async fn append_and_refuse<'e>(
         &mut self,
         batch: &[Fed],
         verdicts: &[Verdict],
-        admitted: &[&Event],
+        admitted: &[&'e Event],
         moves: &CursorMoves,
-    ) -> Result<Appended, IngestError> {
+    ) -> Result<Appended<'e>, IngestError> {
         append::make_partitions(&mut self.conn, admitted).await?;
-        let mut tx = self.conn.begin().await?;
+        // A plan that was made while a partition was small would look each id up by reading the org from its first event.
+        let mut tx = self.conn.begin_with("BEGIN; SET LOCAL plan_cache_mode = force_custom_plan").await?;
         let appended = append::append_read(&mut tx, admitted, crate::now(), self.ids, moves).await?;
         for Refused { delivery, refusal, .. } in refusals(batch, verdicts, &appended.outcomes) {
             dead_letter::store(&mut tx, self.stream.created_at, delivery, refusal).await?;
@@ -169,7 +184,7 @@ impl Writer {
         for (org_id, (first, last)) in &ranges {
             counter!("runledger_appended_events_total").increment((last.get() - first.get() + 1) as u64);
             tracing::debug!(%org_id, %first, %last, "appended");
-            self.announcer.appended(*org_id, *first, *last, families.remove(org_id)).await;
+            self.announcer.appended(*org_id, Commit { first: *first, last: *last, families: families.remove(org_id) });
         }
         if ranges.values().any(|(first, _)| first.get() == 1) {
             self.org_registered.notify_one();

@@ -6,6 +6,8 @@ WITH generation AS (
     SELECT generation, place FROM ledger.generation WHERE projection = $1 AND version = $2 AND generation = $5
 )
 SELECT c.org_id AS "org_id!: OrgId", c.seq AS "seq!: Seq", generation.generation AS "generation!",
+       -- `ledger::recent::INCARNATION`
+       (SELECT concat(pg_postmaster_start_time(), ' ', oid) FROM pg_database WHERE datname = current_database()) AS "incarnation!",
        -- The statements of the fold name tables without a schema. No other schema: a table that is missing
        -- must not be taken for the one that serves.
        set_config('search_path', generation.place, true) AS search_path

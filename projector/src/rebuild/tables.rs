@@ -54,7 +54,7 @@ impl Tables {
         };
         let mut stood = (Seq::ZERO, Instant::now());
         loop {
-            for Stepped { step, .. } in self.folder.advance(conn, &[org_id], limit, lookups).await? {
+            for Stepped { step, .. } in self.folder.advance(conn, &[org_id], limit, lookups, None).await? {
                 match step {
                     Step::Moved | Step::Left => {}
                     Step::CaughtUp => return Ok(()),

@@ -8,7 +8,10 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Key, Projector, STEP_MAX, lock};
-use crate::advance::{Step, StepError, Stepped, keep_plans};
+use crate::{
+    advance::{Step, StepError, Stepped, keep_plans},
+    queue::Group,
+};
 
 /// How long a worker keeps its connection.
 const CONN_KEPT_MAX: Duration = Duration::from_secs(2);
@@ -20,24 +23,23 @@ impl Projector {
         // Kept for a while, because a pool asks a connection whether it lives each time it is taken and given back.
         let mut conn = None;
         let mut kept_until = Instant::now();
-        while let Some(keys) = shutdown.run_until_cancelled(self.next()).await {
+        while let Some(group) = shutdown.run_until_cancelled(self.next()).await {
             if Instant::now() >= kept_until {
                 conn = None;
                 kept_until = Instant::now() + CONN_KEPT_MAX;
             }
-            self.work(keys, &mut conn).await;
+            self.work(group.keys(), &mut conn).await;
         }
     }
 
     /// Orgs of one projection.
-    async fn next(&self) -> Vec<Key> {
-        let is_alone = |key: &Key| lock(&self.alone).contains(key);
-        self.queue.next(ORGS_MAX, |first, key| first.0 == key.0 && !is_alone(first) && !is_alone(key)).await
+    async fn next(&self) -> Group<'_, Key> {
+        self.queue.next(ORGS_MAX, |key| lock(&self.alone).contains(key), |first, key| first.0 == key.0).await
     }
 
     /// Makes a step for all of these at once, or, where that fails, one for each.
-    async fn work(&self, keys: Vec<Key>, conn: &mut Option<PoolConnection<Postgres>>) {
-        let mut groups = vec![keys];
+    async fn work(&self, keys: &[Key], conn: &mut Option<PoolConnection<Postgres>>) {
+        let mut groups = vec![keys.to_vec()];
         while let Some(keys) = groups.pop() {
             let was_kept = conn.is_some();
             match self.step(&keys, conn).await {
@@ -90,7 +92,8 @@ impl Projector {
             }
         };
         let (projection, orgs) = (keys[0].0, keys.iter().map(|(_, org_id)| *org_id).collect::<Vec<_>>());
-        within(STEP_MAX, self.projections[projection].1.advance(conn, &orgs, None, &lookups)).await
+        within(STEP_MAX, self.projections[projection].1.advance(conn, &orgs, None, &lookups, self.recent.as_deref()))
+            .await
     }
 
     /// Whether the key goes back into the queue.

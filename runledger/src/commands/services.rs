@@ -8,6 +8,7 @@ use ledger::{
     connection::{Backoff, Outage, Role},
     ingest::Ingest,
     nats::Nats,
+    recent::Recent,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +61,7 @@ impl Keep {
 impl Ledger {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let services = Services::start(settings, true).await?;
-        services.ledger(self.keep.duration()).await?;
+        services.ledger(self.keep.duration(), None).await?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -68,7 +69,7 @@ impl Ledger {
 impl Projector {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let services = Services::start(settings, false).await?;
-        services.projector(&self.outdated).await?;
+        services.projector(&self.outdated, None).await?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -76,7 +77,9 @@ impl Projector {
 impl Up {
     pub async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let services = Services::start(settings, true).await?;
-        tokio::try_join!(services.ledger(self.keep.duration()), services.projector(&self.outdated))?;
+        let recent = Arc::new(Recent::default());
+        let ledger = services.ledger(self.keep.duration(), Some(recent.clone()));
+        tokio::try_join!(ledger, services.projector(&self.outdated, Some(recent)))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -104,11 +107,13 @@ impl<'s> Services<'s> {
         Ok(services)
     }
 
-    async fn ledger(&self, keep: Option<chrono::Duration>) -> anyhow::Result<()> {
+    /// `recent` is shared with a projector of the same process.
+    async fn ledger(&self, keep: Option<chrono::Duration>, recent: Option<Arc<Recent>>) -> anyhow::Result<()> {
         let database = self.settings.database(Role::Ledger)?;
         let Some(nats) = self.nats().await? else { return Ok(()) };
         tracing::info!(database = database.place(), "the ledger is running");
-        Ingest { database, nats, postgres: self.postgres.clone(), keep }.run(self.shutdown.clone()).await?;
+        let ingest = Ingest { database, nats, postgres: self.postgres.clone(), keep, recent };
+        ingest.run(self.shutdown.clone()).await?;
         Ok(())
     }
 
@@ -132,10 +137,14 @@ impl<'s> Services<'s> {
         }
     }
 
-    async fn projector(&self, outdated: &Outdated) -> anyhow::Result<()> {
+    async fn projector(&self, outdated: &Outdated, recent: Option<Arc<Recent>>) -> anyhow::Result<()> {
         let (database, embedder) = (self.settings.database(Role::Projector)?, self.settings.embedder()?);
         tracing::info!(database = database.place(), embedder = embedder.model(), "the projector is running");
         let projector = projector::Projector::new(database, self.postgres.clone())?.embeds_with(embedder);
+        let projector = match recent {
+            Some(recent) => projector.follows(recent),
+            None => projector,
+        };
         projector.rebuilds_outdated(!outdated.no_rebuild).run(self.shutdown.clone()).await?;
         Ok(())
     }
