@@ -92,7 +92,7 @@ impl<K: Copy + Eq + Hash> Queue<K> {
         self.changed.notify_waiters();
     }
 
-    /// The key that has waited longest, and others that are `alike`, so many in all. What is alone comes alone.
+    /// The key that has waited longest, with others that are like it, so many in all. What is alone comes alone.
     pub async fn next(
         &self,
         keys_max: usize,

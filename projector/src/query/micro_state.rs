@@ -61,8 +61,8 @@ pub async fn micro_state_nearest(
     limit: i64,
 ) -> Result<Vec<Box<RawValue>>, sqlx::Error> {
     let candidates = (OVERSAMPLING * limit).clamp(CANDIDATES.0, CANDIDATES.1);
-    // What is meant differs from call to call, so no plan is good for all of them. A sort that is discouraged, as below, is
-    // so dear by estimate that PostgreSQL would compile it.
+    // What is meant differs from call to call, so no plan is good for all of them. Once sorting is
+    // discouraged, so that the index is used, a sort is so dear by estimate that PostgreSQL would compile it.
     let begin = format!(
         "BEGIN READ ONLY; SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = {candidates};
          SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
